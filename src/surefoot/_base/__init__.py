@@ -1,0 +1,1 @@
+"""Floor 0: argument checks, lazy extras, the JSON codec, durations. Standard library only."""

@@ -1,0 +1,63 @@
+"""Every exception that Surefoot raises on purpose.
+
+The tree::
+
+    SurefootError                 anything a user can mend; the command exits with code 2
+    ├── InputError  (ValueError)  an argument, a file or a text is not what is allowed
+    │   ├── ScheduleTextError     a schedule text has a mistake at a known character
+    │   ├── LogError              a log cannot be read: missing, foreign or damaged
+    │   └── TaskError             a ``file.py:name`` does not lead to a trial
+    ├── StateError  (RuntimeError) things are not in the state that the call needs
+    └── MissingExtraError (ImportError) an optional library is not installed
+
+A message names the argument, says what was given and what is allowed, and ends with what to do.
+"""
+
+__all__ = [
+    "InputError",
+    "LogError",
+    "MissingExtraError",
+    "ScheduleTextError",
+    "StateError",
+    "SurefootError",
+    "TaskError",
+]
+
+
+class SurefootError(Exception):
+    """Base of all errors that the user can mend."""
+
+
+class InputError(SurefootError, ValueError):
+    """An argument, a file or a text is not what is allowed."""
+
+
+class StateError(SurefootError, RuntimeError):
+    """Things are not in the state that the call needs."""
+
+
+class LogError(InputError):
+    """A log cannot be read: it is missing, of another kind, or damaged."""
+
+
+class TaskError(InputError):
+    """A ``file.py:name`` does not lead to a trial."""
+
+
+class MissingExtraError(SurefootError, ImportError):
+    """An optional library is not installed; the message gives the pip command."""
+
+
+class ScheduleTextError(InputError):
+    """A schedule text has a mistake at a known character.
+
+    Args:
+        message: what is wrong and what is allowed.
+        text: the whole schedule text.
+        position: index of the first wrong character, 0 … len(text).
+    """
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        self.text = text
+        self.position = position
+        super().__init__(f"{message}\n  {text}\n  {' ' * position}^")
