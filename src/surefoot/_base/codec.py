@@ -132,8 +132,6 @@ def _restore(where: str, hint: Any, value: Any) -> Any:
         return math.nan if value is None else float(value)
     if hint in (int, str, bool):
         return _expect(where, value, hint)
-    if hasattr(hint, "from_list"):  # an array type of a noun
-        return hint.from_list(_expect(where, value, list))
     return value
 
 

@@ -1,5 +1,6 @@
 """A curve: one measured quantity over the updates at which it was measured."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -69,7 +70,7 @@ class Curve(Record):
             return self
         edges = np.linspace(0, size, max(points // 2, 1) + 1).astype(int)
         keep = {0, size - 1}
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in itertools.pairwise(edges):
             bucket = self.values[start:stop]
             finite = np.flatnonzero(np.isfinite(bucket))
             broken = np.flatnonzero(~np.isfinite(bucket))
