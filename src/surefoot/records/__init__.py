@@ -1,5 +1,27 @@
 """Floor 2, the waist: every noun that verbs return and surfaces show. No torch here."""
 
+from surefoot.records.cost import Cost as Cost
 from surefoot.records.curve import Curve as Curve
+from surefoot.records.diagnosis import Diagnosis as Diagnosis
+from surefoot.records.diagnosis import Remedy as Remedy
+from surefoot.records.diagnosis import Verdict as Verdict
+from surefoot.records.finding import Attempt as Attempt
+from surefoot.records.finding import Finding as Finding
+from surefoot.records.sensitivity import Basin as Basin
+from surefoot.records.sensitivity import Member as Member
+from surefoot.records.sensitivity import Point as Point
+from surefoot.records.sensitivity import Sensitivity as Sensitivity
 
-__all__ = ["Curve"]
+__all__ = [
+    "Attempt",
+    "Basin",
+    "Cost",
+    "Curve",
+    "Diagnosis",
+    "Finding",
+    "Member",
+    "Point",
+    "Remedy",
+    "Sensitivity",
+    "Verdict",
+]

@@ -1,0 +1,62 @@
+"""The answer of ``find``."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from surefoot._base.codec import Record
+from surefoot.records.cost import Cost
+from surefoot.records.curve import Curve
+
+__all__ = ["Attempt", "Finding"]
+
+
+@dataclass(frozen=True)
+class Attempt(Record):
+    """One short real trial that ``find`` made.
+
+    Args:
+        lr: learning rate of the first parameter group, > 0.
+        updates: length of the trial in updates.
+        loss: the loss it was judged by (validation loss where there is one); inf if it diverged.
+    """
+
+    lr: float
+    updates: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Finding(Record):
+    """The learning rate that was found, how sure it is, why, and what it cost.
+
+    Args:
+        lr: the recommended learning rate of the first parameter group; other groups keep their
+            ratio to it.
+        low, high: the interval in which the best rate lies, as far as the evidence goes.
+        source: ``"measured"``, or ``"default"`` when the evidence was too thin to recommend
+            anything but the usual rate of this optimizer.
+        reason: one sentence.
+        cost: what it cost.
+        diverges_at: the rate at which the range test diverged; None if it never did.
+        metric: what the trials were judged by: "validation loss" or "training loss".
+        sweep: the range test's loss against lr.
+        attempts: the short trials, in the order in which they ran.
+        default_lr: the usual rate of this optimizer.
+        name: the trial's name.
+    """
+
+    lr: float
+    low: float
+    high: float
+    source: Literal["measured", "default"]
+    reason: str
+    cost: Cost
+    diverges_at: float | None = None
+    metric: str = "training loss"
+    sweep: Curve = field(default_factory=lambda: Curve([], []))
+    attempts: tuple[Attempt, ...] = ()
+    default_lr: float = float("nan")
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"lr {self.lr:.3g} ({self.source}, {self.low:.2g} … {self.high:.2g}): {self.reason}"

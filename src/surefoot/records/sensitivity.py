@@ -1,0 +1,120 @@
+"""The U curve: loss as a function of the learning rate at a fixed budget."""
+
+import csv
+import io
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from surefoot._base.codec import Record
+from surefoot.records.cost import Cost
+from surefoot.records.curve import Curve
+
+__all__ = ["Basin", "Member", "Point", "Sensitivity"]
+
+
+@dataclass(frozen=True)
+class Member(Record):
+    """One training of a sweep.
+
+    Args:
+        lr: learning rate of the first parameter group, > 0.
+        seed: seed of the weights and of the batches.
+        loss: final loss; inf if the training stopped being finite.
+        diverged: it ended not finite or no better than the untrained model after rising.
+        curve: training loss before each update.
+    """
+
+    lr: float
+    seed: int
+    loss: float
+    diverged: bool
+    curve: Curve = field(default_factory=lambda: Curve([], []))
+
+
+@dataclass(frozen=True)
+class Point(Record):
+    """The members of one learning rate together.
+
+    Args:
+        lr: learning rate, > 0.
+        loss: mean final loss over the seeds; inf if any of them stopped being finite.
+        low, high: 90 % bootstrap interval of the mean; equal to ``loss`` with one seed.
+        seeds: how many members.
+        diverged: how many of them diverged.
+    """
+
+    lr: float
+    loss: float
+    low: float
+    high: float
+    seeds: int
+    diverged: int
+
+
+@dataclass(frozen=True)
+class Basin(Record):
+    """The range of learning rates that are good enough.
+
+    Args:
+        low, high: its ends.
+        tolerance: how much worse than the best counts as good enough: 0.1 is 10 % of the
+            distance between the best loss and the floor.
+        open_low, open_high: the basin reaches the end of the grid, so it may be wider than seen.
+    """
+
+    low: float
+    high: float
+    tolerance: float
+    open_low: bool = False
+    open_high: bool = False
+
+    @property
+    def decades(self) -> float:
+        """Its width in decades of lr."""
+        return math.log10(self.high / self.low)
+
+
+@dataclass(frozen=True)
+class Sensitivity(Record):
+    """The U curve of one trial, its basin and the rate where training diverges.
+
+    Args:
+        points: one per learning rate, ascending.
+        best: the point of the smallest mean loss.
+        basin: the range of rates within ``basin.tolerance`` of it.
+        diverges_at: the smallest rate above the best from which on every rate diverges; None if
+            the grid does not reach so far.
+        untrained: loss of the untrained model.
+        metric: what ``loss`` is: "validation loss" or "training loss".
+        reason: one sentence.
+        cost: what it cost.
+        members: every training.
+        steps: the budget in updates.
+        name: the trial's name.
+    """
+
+    points: tuple[Point, ...]
+    best: Point
+    basin: Basin
+    diverges_at: float | None
+    untrained: float
+    metric: str
+    reason: str
+    cost: Cost
+    members: tuple[Member, ...] = ()
+    steps: int = 0
+    name: str = ""
+
+    def table(self) -> str:
+        """Return the points as CSV text: lr, loss, low, high, seeds, diverged."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["lr", "loss", "low", "high", "seeds", "diverged"])
+        for point in self.points:
+            row: list[Any] = [point.lr, point.loss, point.low, point.high]
+            writer.writerow([*(f"{value:.6g}" for value in row), point.seeds, point.diverged])
+        return text.getvalue()
+
+    def __str__(self) -> str:
+        return self.reason
