@@ -1,3 +1,81 @@
-"""Surefoot: the learning rate, found, scheduled, watched and diagnosed."""
+"""Surefoot: the learning rate of neural networks, found, scheduled, watched and diagnosed.
+
+Names load when they are first used, so ``import surefoot`` takes milliseconds and does not load
+torch; ``surefoot.read``, ``surefoot.diagnose`` and ``surefoot.plot`` never do.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from surefoot._diagnose import diagnose as diagnose
+    from surefoot._engine.scheduler import Scheduler as Scheduler
+    from surefoot._engine.snapshot import Snapshot as Snapshot
+    from surefoot._engine.trial import Trial as Trial
+    from surefoot._find import find as find
+    from surefoot._report import report as report
+    from surefoot._sweep import grid as grid
+    from surefoot._sweep import sweep as sweep
+    from surefoot._watch import Watch as Watch
+    from surefoot._watch import watch as watch
+    from surefoot.errors import InputError as InputError
+    from surefoot.errors import SurefootError as SurefootError
+    from surefoot.plots import plot as plot
+    from surefoot.records import Cost as Cost
+    from surefoot.records import Curve as Curve
+    from surefoot.records import Diagnosis as Diagnosis
+    from surefoot.records import Finding as Finding
+    from surefoot.records import RunLog as RunLog
+    from surefoot.records import RunWriter as RunWriter
+    from surefoot.records import Sensitivity as Sensitivity
+    from surefoot.records import Verdict as Verdict
+    from surefoot.records import read as read
+    from surefoot.schedules import Schedule as Schedule
+    from surefoot.schedules import schedule as schedule
+
+_HOME = {
+    "diagnose": "_diagnose",
+    "find": "_find",
+    "grid": "_sweep",
+    "plot": "plots",
+    "read": "records",
+    "report": "_report",
+    "schedule": "schedules",
+    "sweep": "_sweep",
+    "watch": "_watch",
+    "Cost": "records",
+    "Curve": "records",
+    "Diagnosis": "records",
+    "Finding": "records",
+    "InputError": "errors",
+    "RunLog": "records",
+    "RunWriter": "records",
+    "Schedule": "schedules",
+    "Scheduler": "_engine.scheduler",
+    "Sensitivity": "records",
+    "Snapshot": "_engine.snapshot",
+    "SurefootError": "errors",
+    "Trial": "_engine.trial",
+    "Verdict": "records",
+    "Watch": "_watch",
+}
+_FAMILIES = ("errors", "plots", "quantities", "records", "rules", "schedules")
+
+__all__ = ["__version__", *_HOME, *_FAMILIES]  # noqa: PLE0604  all are names
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"surefoot.{_HOME[name]}"), name)
+    elif name in _FAMILIES:
+        value = importlib.import_module(f"surefoot.{name}")
+    else:
+        raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,47 @@
+# Two commands on a fresh machine with Python ≥ 3.11: `make demo` and `make test`.
+PYTHON ?= python3
+PIP_ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+SOURCES := $(shell find src -name '*.py')
+
+.PHONY: help install demo test lint bench docs clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Surefoot needs Python 3.11 or newer; name one with make PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[demo]'
+	touch $@
+
+$(STAMP).test: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test,lint]'
+	touch $@
+
+install: $(STAMP).test ## make .venv with everything that development needs
+
+demo: $(STAMP) ## the whole story on real data; ends with surefoot-demo/report.html
+	$(BIN)/surefoot demo
+
+test: $(STAMP).test ## all tests, with coverage of floors 0–3
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m coverage report --fail-under=95 --skip-covered --include='src/surefoot/errors.py,src/surefoot/_base/*,src/surefoot/schedules/*,src/surefoot/_curves/*,src/surefoot/records/*,src/surefoot/_engine/*,src/surefoot/rules/*,src/surefoot/quantities/*'
+
+lint: $(STAMP).test ## ruff and pyright
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+bench: $(STAMP).test ## the benchmarks; prints tables
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+docs: $(STAMP) ## make the pictures of the README and the docs again
+	$(BIN)/python docs/make_pictures.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv build dist surefoot-demo .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,154 @@
+"""Durations as users write them: updates, shares of the run, epochs, samples and tokens."""
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, SupportsIndex, TypeAlias
+
+from surefoot._base.checks import count, number, positive
+from surefoot.errors import InputError
+
+__all__ = ["Clock", "Duration", "duration", "in_words", "nearest", "period", "share", "stretched"]
+
+Duration: TypeAlias = int | float | str
+"""An int is updates, a float in (0, 1) a share of the run, a text as in :func:`duration`."""
+
+LONGEST = 2**53
+"""The largest number of updates: up to here every whole number is exact as a float."""
+
+_TEXT = re.compile(
+    r"\s*(?P<amount>\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*"
+    r"(?P<unit>%|updates?|epochs?|samples?|tokens?)\s*",
+    re.ASCII,
+)
+_ALLOWED = (
+    'an int (updates), a float in (0, 1) (a share of the run), "10%", "500 updates", "3 epochs", '
+    '"2e6 samples" or "2e9 tokens"'
+)
+_NEEDS = {
+    "epochs": "updates_per_epoch",
+    "samples": "samples_per_update",
+    "tokens": "tokens_per_update",
+}
+
+
+def duration(name: str, value: Any) -> Duration:
+    """Return ``value`` if it is a duration, as an int, a float or the text it was.
+
+    Raises:
+        InputError: it is none; the message lists what is allowed.
+    """
+    if isinstance(value, str):
+        _amount(name, value)
+        return value
+    if isinstance(value, SupportsIndex):
+        updates = count(name, value)
+        if updates > LONGEST:
+            raise InputError(f"{name} must be at most {LONGEST} updates, not {updates:.3g}.")
+        return updates
+    result = number(name, value)
+    if not 0 < result < 1:
+        raise InputError(
+            f"{name} must lie in (0, 1) where it is a float, a share of the run, not {result!r}; "
+            f"allowed is {_ALLOWED}."
+        )
+    return result
+
+
+def period(name: str, value: Any) -> Duration:
+    """Return ``value`` if it is a duration that something can repeat after: not 0."""
+    checked = duration(name, value)
+    if checked == 0:
+        raise InputError(f"{name} must be at least 1 update, not {value!r}.")
+    return checked
+
+
+def share(value: Duration) -> bool:
+    """Return whether ``value`` is a share of the run, and so grows and shrinks with the run."""
+    return isinstance(value, float) or (isinstance(value, str) and "%" in value)
+
+
+def stretched(value: Duration, k: float) -> Duration:
+    """Return ``value`` times ``k``; shares of the run stay, for they grow with the run."""
+    if share(value):
+        return value
+    factor = Fraction(repr(k))
+    if isinstance(value, str):
+        amount, unit = _amount("duration", value)
+        return f"{repr(float(amount * factor)).removesuffix('.0')} {unit}"
+    return nearest(value * factor)
+
+
+def in_words(value: Duration | None) -> str:
+    """Return ``value`` as the object of "over": "500 updates", "10% of the run", "3 epochs"."""
+    if value is None:
+        return "the rest of the run"
+    if isinstance(value, float):
+        return f"{100 * value:g}% of the run"
+    if isinstance(value, int):
+        return "1 update" if value == 1 else f"{value} updates"
+    return f"{value.strip()} of the run" if share(value) else value.strip()
+
+
+def nearest(amount: Fraction | int) -> int:
+    """Return the whole number nearest to ``amount``; a half goes up."""
+    return math.floor(amount + Fraction(1, 2))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a run must tell so that durations become updates.
+
+    Args:
+        total: updates of the whole run, ≥ 1.
+        updates_per_epoch: updates in one pass over the data, > 0.
+        samples_per_update: samples that one update sees, > 0.
+        tokens_per_update: tokens that one update sees, > 0.
+    """
+
+    total: int
+    updates_per_epoch: float | None = None
+    samples_per_update: float | None = None
+    tokens_per_update: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", count("total", self.total, least=1))
+        for name in _NEEDS.values():
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
+
+    def updates(self, value: Duration) -> Fraction:
+        """Return the exact, still unrounded number of updates that ``value`` takes.
+
+        Raises:
+            InputError: the clock lacks what the unit needs; the message names the argument.
+        """
+        if isinstance(value, int):
+            return Fraction(value)
+        if isinstance(value, float):
+            return Fraction(repr(value)) * self.total
+        amount, unit = _amount("duration", value)
+        if unit == "%":
+            return amount / 100 * self.total
+        if unit == "updates":
+            return amount
+        rate = getattr(self, _NEEDS[unit])
+        if rate is None:
+            raise InputError(
+                f"{_NEEDS[unit]} is needed to turn {value!r} into updates: call "
+                f"resolve(total, {_NEEDS[unit]}=…)."
+            )
+        return amount * Fraction(rate) if unit == "epochs" else amount / Fraction(rate)
+
+
+def _amount(name: str, text: str) -> tuple[Fraction, str]:
+    """Return the exact amount and the unit, in the plural, of a duration written as text."""
+    match = _TEXT.fullmatch(text)
+    amount = float(match["amount"]) if match else math.inf
+    if match is None or not math.isfinite(amount):
+        raise InputError(f"{name} must be {_ALLOWED}, not {text!r:.60}.")
+    if match["unit"] == "%" and amount > 100:
+        raise InputError(f'{name} must be at most "100%" of the run, not {text!r:.60}.')
+    unit = match["unit"] if match["unit"] == "%" else match["unit"].removesuffix("s") + "s"
+    return Fraction(repr(amount)), unit

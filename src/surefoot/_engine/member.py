@@ -1,0 +1,164 @@
+"""One model in training at one learning rate and seed, advanced as far as one asks."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from surefoot._base import checks
+from surefoot._engine import groups
+from surefoot._engine.batches import Batches, sample_count
+from surefoot._engine.random_state import RandomState
+from surefoot._engine.trial import Trial
+from surefoot.errors import InputError
+
+__all__ = ["Member", "evaluate", "untrained_loss"]
+
+
+class Member:
+    """One training of a trial: built under its seed, advanced update by update, judged when asked.
+
+    Its random generators are its own: whatever runs between two calls changes nothing in it, and
+    it changes nothing outside.
+
+    Args:
+        trial: how to build and train.
+        lr: learning rate of the first parameter group, > 0.
+        seed: seed of the weights and of all that is random in training.
+        batches: the batches of that seed.
+    """
+
+    def __init__(self, trial: Trial, lr: float, seed: int, batches: Batches) -> None:
+        self.trial = trial
+        self.lr = lr
+        self.seed = seed
+        self.losses: list[float] = []
+        self._batches = batches
+        self._random = RandomState.seeded(seed)
+        with self._random.active():
+            self.model, self.optimizer = trial.build(lr)
+            self.model.train()
+        self._base = groups.read(self.optimizer)
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        return len(self.losses) - (0 if self.finite else 1)
+
+    @property
+    def finite(self) -> bool:
+        """Whether every loss so far was finite; a member that is not stops."""
+        return not self.losses or math.isfinite(self.losses[-1])
+
+    def advance(
+        self,
+        updates: int,
+        factor: Callable[[int], float],
+        *,
+        stop: Callable[[list[float]], bool] | None = None,
+    ) -> None:
+        """Make up to ``updates`` further updates.
+
+        Args:
+            updates: how many, ≥ 0.
+            factor: update number → what to multiply the base learning rates by.
+            stop: asked after each update with all losses so far; True ends the call.
+        """
+        with self._random.active():
+            for _ in range(updates):
+                if not self.finite:
+                    return
+                self._update(factor(len(self.losses)))
+                if stop is not None and stop(self.losses):
+                    return
+
+    def judge(self) -> float:
+        """Return the loss that it is judged by: lower is better; inf if it stopped being finite.
+
+        That is the validation loss where there is a validation set, else the mean training loss of
+        the last tenth of its updates.
+        """
+        if not self.finite:
+            return math.inf
+        if self.trial.validate is None:
+            last = self.losses[-max(1, len(self.losses) // 10) :]
+            return sum(last) / len(last)
+        with self._random.active():
+            value = evaluate(self.trial, self.model)
+        return value if math.isfinite(value) else math.inf
+
+    def _update(self, factor: float) -> None:
+        trial = self.trial
+        groups.write(self.optimizer, [base * factor for base in self._base])
+        self.optimizer.zero_grad()
+        total = 0.0
+        first = len(self.losses) * trial.accumulate
+        for number in range(first, first + trial.accumulate):
+            loss = trial.compute_loss(self.model, self._batches[number])
+            if not loss.requires_grad:
+                raise InputError(
+                    "the loss does not depend on any trainable parameter (it was detached, or "
+                    "computed under no_grad): no learning rate could change it."
+                )
+            total += float(loss.detach()) / trial.accumulate
+            if not math.isfinite(total):
+                break
+            (loss / trial.accumulate).backward()
+        self.losses.append(total)
+        if not math.isfinite(total):
+            return
+        if trial.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), trial.clip_norm)
+        self.optimizer.step()
+
+
+def evaluate(trial: Trial, model: nn.Module) -> float:
+    """Return the validation loss, averaged over samples, in eval mode; flags are put back.
+
+    Raises:
+        InputError: the validation set is empty, or the validation function returns no number.
+    """
+    if trial.validate is None:
+        raise InputError("the trial has no validate to evaluate on.")
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            if callable(trial.validate):
+                return checks.number("validate(model)", _scalar(trial.validate(model)), finite=False)
+            return _average(trial, model)
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+def _average(trial: Trial, model: nn.Module) -> float:
+    total, samples = 0.0, 0
+    for batch in trial.validate:  # type: ignore[union-attr]
+        count = sample_count(batch)
+        total += float(trial.compute_loss(model, batch)) * count
+        samples += count
+    if not samples:
+        raise InputError("validate must hold at least one batch; it is empty.")
+    return total / samples
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+
+
+def untrained_loss(trial: Trial, seed: int, batches: Batches) -> float:
+    """Return the loss of the untrained model, measured as :meth:`Member.judge` measures it.
+
+    Without a validation set: on the batches of the last tenth of the budget, at most ten updates.
+    """
+    member = Member(trial, 1e-3, seed, batches)
+    if trial.validate is not None:
+        with member._random.active():
+            return evaluate(trial, member.model)
+    count = min(max(1, trial.steps // 10), 10) * trial.accumulate
+    with member._random.active(), torch.no_grad():
+        losses = [float(trial.compute_loss(member.model, batches[i])) for i in range(count)]
+    return sum(losses) / count

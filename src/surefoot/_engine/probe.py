@@ -1,0 +1,199 @@
+"""Short trainings from one and the same start: a fresh trial, or the user's own loop."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot._base import checks
+from surefoot._curves.smoothing import tail_mean
+from surefoot._engine import groups
+from surefoot._engine.batches import Batches
+from surefoot._engine.member import Member
+from surefoot._engine.snapshot import Snapshot
+from surefoot._engine.trial import Trial
+from surefoot.errors import InputError
+from surefoot.schedules import Schedule
+
+__all__ = ["LoopProbe", "Probe", "ProbeRun", "TrialProbe"]
+
+JUDGED_SHARE = 1 / 3
+"""Without validation a short run is judged by the mean loss of its last third."""
+
+
+@dataclass(frozen=True)
+class ProbeRun:
+    """One short training.
+
+    Args:
+        losses: the training loss before each update; the last may be not finite.
+        loss: what it is judged by; inf if it stopped being finite.
+    """
+
+    losses: tuple[float, ...]
+    loss: float
+
+
+class Probe(Protocol):
+    """Something that can train for a while from the same start, again and again."""
+
+    steps: int
+    metric: str
+    default_lr: float
+    name: str
+
+    def run(
+        self,
+        lrs: Sequence[float],
+        *,
+        stop: Callable[[list[float]], bool] | None = None,
+        judge: bool = True,
+    ) -> ProbeRun:
+        """Train from the start, one update at each of the rates of ``lrs``.
+
+        Args:
+            lrs: learning rate of the first parameter group for each update.
+            stop: asked after each update with all losses so far; True ends the run.
+            judge: whether the final loss is wanted; without it ``loss`` is NaN.
+        """
+        ...
+
+
+class TrialProbe:
+    """Short trainings of a trial: each one builds a fresh model under the trial's seed.
+
+    Args:
+        trial: how to build and train.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._batches = Batches(trial.train, trial.seed)
+        self.steps = trial.steps
+        self.name = trial.name
+        self.metric = "training loss" if trial.validate is None else "validation loss"
+        member = Member(trial, 1e-3, trial.seed, self._batches)
+        self.default_lr = groups.default_lr(member.optimizer)
+
+    def run(
+        self,
+        lrs: Sequence[float],
+        *,
+        stop: Callable[[list[float]], bool] | None = None,
+        judge: bool = True,
+    ) -> ProbeRun:
+        """Train a fresh model; see :meth:`Probe.run`."""
+        peak = max(lrs)
+        member = Member(self._trial, peak, self._trial.seed, self._batches)
+        member.advance(len(lrs), lambda update: lrs[update] / peak, stop=stop)
+        loss = math.nan
+        if judge:
+            validated = self._trial.validate is not None
+            loss = member.judge() if validated else tail_mean(member.losses, JUDGED_SHARE)
+        return ProbeRun(tuple(member.losses), loss)
+
+
+class LoopProbe:
+    """Short trainings inside the user's own loop, each from the same snapshot.
+
+    Args:
+        train_step: does one whole update and returns its loss (a number or a scalar tensor).
+        optimizer: the optimizer that ``train_step`` steps.
+        snapshot: the state to start from; put back before each run.
+        steps: the budget in updates.
+        validate: function () → number to judge by, or (model) → number; optional.
+        model: what to give to ``validate`` if it takes a model.
+    """
+
+    def __init__(
+        self,
+        train_step: Callable[[], Any],
+        optimizer: Optimizer,
+        snapshot: Snapshot,
+        *,
+        steps: int,
+        validate: Callable[..., Any] | None = None,
+        model: nn.Module | None = None,
+    ) -> None:
+        self._train_step = train_step
+        self._optimizer = optimizer
+        self._snapshot = snapshot
+        self._validate = validate
+        self._model = model
+        self._ratios = groups.ratios(optimizer)
+        self.steps = steps
+        self.name = ""
+        self.metric = "training loss" if validate is None else "validation loss"
+        self.default_lr = groups.default_lr(optimizer)
+
+    def run(
+        self,
+        lrs: Sequence[float],
+        *,
+        stop: Callable[[list[float]], bool] | None = None,
+        judge: bool = True,
+    ) -> ProbeRun:
+        """Train from the snapshot; see :meth:`Probe.run`."""
+        self._snapshot.restore()
+        losses: list[float] = []
+        for lr in lrs:
+            groups.write(self._optimizer, [lr * ratio for ratio in self._ratios])
+            losses.append(_loss_value(self._train_step()))
+            if not math.isfinite(losses[-1]) or (stop is not None and stop(losses)):
+                break
+        loss = math.nan
+        if judge:
+            loss = tail_mean(losses, JUDGED_SHARE)
+            if math.isfinite(loss) and self._validate is not None:
+                loss = self._judge(self._validate)
+        return ProbeRun(tuple(losses), loss)
+
+    def _judge(self, validate: Callable[..., Any]) -> float:
+        value = validate(self._model) if _takes_model(validate) else validate()
+        number = checks.number("validate's result", _plain(value), finite=False)
+        return number if math.isfinite(number) else math.inf
+
+
+def compressed(schedule: Schedule | None, steps: int, updates: int, lr: float) -> list[float]:
+    """Return the rates of a run of ``updates`` updates that goes through the whole schedule.
+
+    Args:
+        schedule: a schedule resolved for ``steps``, or None for a constant rate.
+        steps: the budget in updates.
+        updates: length of the short run.
+        lr: the peak rate.
+    """
+    if schedule is None:
+        return [lr] * updates
+    return [lr * float(schedule(number * steps // updates)) for number in range(updates)]
+
+
+def first_module(things: Iterable[object]) -> nn.Module | None:
+    """Return the first module among the things."""
+    return next((thing for thing in things if isinstance(thing, nn.Module)), None)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+
+
+def _loss_value(value: Any) -> float:
+    plain = _plain(value)
+    if plain is None or isinstance(plain, torch.Tensor):
+        given = "None" if plain is None else f"a tensor of shape {tuple(plain.shape)}"
+        raise InputError(f"train_step must return its loss as a scalar; it returned {given}.")
+    return checks.number("train_step's loss", plain, finite=False)
+
+
+def _takes_model(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    needed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(p.kind in needed and p.default is inspect.Parameter.empty for p in parameters)

@@ -1,0 +1,189 @@
+"""How to build and train one model: what ``find`` and ``sweep`` repeat."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot._base import checks
+from surefoot._engine import groups
+from surefoot.errors import InputError
+from surefoot.schedules import Schedule
+from surefoot.schedules import schedule as read_schedule
+
+__all__ = ["Trial"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How to build and train one model, at any learning rate and seed.
+
+    One update is: for each of ``accumulate`` batches, the loss divided by ``accumulate`` and its
+    backward pass; then clipping, if asked; then ``optimizer.step()``. Batches are drawn once per
+    seed, under random generators of their own, kept in memory, and shared by all members of that
+    seed. Nothing outside the trial is touched: global random generators are put back.
+
+    Args:
+        model: function that returns a fresh model; it is called under the member's seed.
+        optimizer: function (model, lr) → optimizer; groups, if any, in proportion to lr.
+        train: batches; can be iterated again and again (a list, a DataLoader, …).
+        steps: the budget in updates, ≥ 1.
+        loss: function (output, target) → scalar, for batches that are (input, target) pairs; or
+        objective: function (model, batch) → scalar, for batches of any kind.
+        validate: batches to average the loss over, weighted by their number of samples; or a
+            function (model) → number. Without it the training loss of the last updates judges.
+        schedule: a schedule, or its text, that multiplies the lr; None is a constant lr.
+        accumulate: batches for one update, ≥ 1.
+        clip_norm: largest gradient norm, > 0; None is no clipping.
+        autocast: dtype for mixed precision in the forward pass, such as ``torch.bfloat16``.
+        device: where to train; None leaves the model where the function puts it.
+        seed: seed of the first member, ≥ 0.
+        name: what to call it in tables and figures.
+
+    Raises:
+        InputError: an argument is not what is allowed.
+
+    Example:
+        >>> import torch
+        >>> data = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(4)]
+        >>> trial = Trial(
+        ...     model=lambda: torch.nn.Linear(3, 1),
+        ...     optimizer=lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr),
+        ...     train=data,
+        ...     loss=torch.nn.functional.mse_loss,
+        ...     steps=20,
+        ... )
+        >>> trial.steps
+        20
+    """
+
+    model: Callable[[], nn.Module]
+    optimizer: Callable[[nn.Module, float], Optimizer]
+    train: Iterable[Any]
+    steps: int
+    loss: Callable[[Any, Any], torch.Tensor] | None = None
+    objective: Callable[[Any, Any], torch.Tensor] | None = None
+    validate: Iterable[Any] | Callable[[nn.Module], float] | None = None
+    schedule: Schedule | str | None = None
+    accumulate: int = 1
+    clip_norm: float | None = None
+    autocast: torch.dtype | None = None
+    device: torch.device | str | None = None
+    seed: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for name, example in (("model", "lambda: Net()"), ("optimizer", "lambda model, lr: …")):
+            value = getattr(self, name)
+            if isinstance(value, (nn.Module, Optimizer)) or not callable(value):
+                raise InputError(
+                    f"{name} must be a function that returns a fresh one, such as {example}; a "
+                    f"{type(value).__name__} was given."
+                )
+        if (self.loss is None) == (self.objective is None):
+            given = "neither" if self.loss is None else "both"
+            raise InputError(f"give either loss or objective; {given} was given.")
+        for name in ("loss", "objective"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise InputError(f"{name} must be a function that returns a scalar tensor.")
+        _check_batches("train", self.train)
+        if self.validate is not None and not callable(self.validate):
+            _check_batches("validate", self.validate)
+        checks.count("steps", self.steps, least=1)
+        checks.count("accumulate", self.accumulate, least=1)
+        checks.count("seed", self.seed)
+        if self.clip_norm is not None:
+            checks.positive("clip_norm", self.clip_norm)
+        if self.schedule is not None:
+            read_schedule(self.schedule).resolve(self.steps)
+
+    def factors(self) -> Callable[[int], float]:
+        """Return the function update → factor over the whole budget."""
+        if self.schedule is None:
+            return lambda _: 1.0
+        return read_schedule(self.schedule).resolve(self.steps)
+
+    def build(self, lr: float) -> tuple[nn.Module, Optimizer]:
+        """Return a fresh model and its optimizer at ``lr``.
+
+        Raises:
+            InputError: the functions return something else, or nothing can be trained.
+        """
+        model = self.model()
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model must return a torch.nn.Module, not {model!r:.60}.")
+        if self.device is not None:
+            model = model.to(self.device)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise InputError(
+                f"the model {type(model).__name__} has no trainable parameters: nothing can be "
+                "learned at any rate. Was everything frozen?"
+            )
+        optimizer = self.optimizer(model, checks.learning_rate("lr", lr))
+        if not isinstance(optimizer, Optimizer):
+            raise InputError(
+                f"optimizer must return a torch.optim.Optimizer, not {optimizer!r:.60}."
+            )
+        if groups.read(optimizer)[0] == 0:
+            raise InputError("optimizer must use the lr that it is given; it set lr to 0.")
+        return model, optimizer
+
+    def compute_loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        """Return the loss of one batch as a scalar tensor.
+
+        Raises:
+            InputError: the batch is no (input, target) pair, or the loss is no scalar.
+        """
+        device = self.device
+        if device is not None:
+            batch = _move(batch, device)
+        if self.autocast is None:
+            return self._forward(model, batch)
+        kind = next(model.parameters()).device.type
+        with torch.autocast(kind, dtype=self.autocast):
+            return self._forward(model, batch)
+
+    def _forward(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        if self.objective is not None:
+            name, value = "objective", self.objective(model, batch)
+        else:
+            assert self.loss is not None
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                raise InputError(
+                    "loss needs batches that are (input, target) pairs; this one is a "
+                    f"{type(batch).__name__}"
+                    + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
+                    + ". Give objective=lambda model, batch: … instead."
+                )
+            name, value = "loss", self.loss(model(batch[0]), batch[1])
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise InputError(
+                f"{name} must return a scalar tensor, not {shape}: take the mean over the batch."
+            )
+        return value.reshape(())
+
+
+def _check_batches(name: str, batches: Any) -> None:
+    if isinstance(batches, Iterator):
+        raise InputError(
+            f"{name} must be batches that can be iterated again and again; a one-shot "
+            f"{type(batches).__name__} was given. Give list({name}) or a DataLoader."
+        )
+    if not isinstance(batches, Iterable) and not hasattr(batches, "__getitem__"):
+        raise InputError(f"{name} must be an iterable of batches, not {batches!r:.60}.")
+
+
+def _move(batch: Any, device: torch.device | str) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: _move(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(_move(value, device) for value in batch))
+    if isinstance(batch, (list, tuple)):
+        return type(batch)(_move(value, device) for value in batch)
+    return batch.to(device) if hasattr(batch, "to") else batch

@@ -1,0 +1,170 @@
+"""Find a good learning rate, of a trial or inside the user's own loop."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, overload
+
+from torch.optim import Optimizer
+
+from surefoot._base import checks
+from surefoot._base.progress import ProgressOption, track
+from surefoot._engine.probe import LoopProbe, Probe, TrialProbe, first_module
+from surefoot._engine.snapshot import Snapshot
+from surefoot._engine.trial import Trial
+from surefoot._find.answer import answer
+from surefoot._find.search import EFFORTS, search
+from surefoot.errors import InputError
+from surefoot.records import Cost, Finding
+from surefoot.schedules import Schedule
+from surefoot.schedules import schedule as read_schedule
+
+__all__ = ["find"]
+
+EffortName = Literal["quick", "thorough"]
+
+
+@overload
+def find(
+    trial: Trial,
+    /,
+    *,
+    effort: EffortName = "quick",
+    schedule: Schedule | str | None = None,
+    progress: ProgressOption = None,
+) -> Finding: ...
+@overload
+def find(
+    train_step: Callable[[], Any],
+    optimizer: Optimizer,
+    /,
+    *,
+    restore: Iterable[object],
+    steps: int,
+    validate: Callable[..., Any] | None = None,
+    effort: EffortName = "quick",
+    schedule: Schedule | str | None = None,
+    progress: ProgressOption = None,
+) -> Finding: ...
+def find(
+    what: Any,
+    optimizer: Optimizer | None = None,
+    /,
+    *,
+    restore: Iterable[object] | None = None,
+    steps: int | None = None,
+    validate: Callable[..., Any] | None = None,
+    effort: EffortName = "quick",
+    schedule: Schedule | str | None = None,
+    progress: ProgressOption = None,
+) -> Finding:
+    """Find a good learning rate by cheap trial.
+
+    A range test brackets: one training whose rate grows from 1e-6 to 10 until the loss blows up.
+    Then short real trainings from the same start decide between rates around a tenth of the rate of
+    least loss. At a constant rate the winner is lowered for the longer budget.
+
+    ``find(trial)`` builds a fresh model for each of these. ``find(train_step, optimizer, …)`` runs
+    inside your own loop: before each training and at the end, also after an exception or Ctrl-C,
+    everything in ``restore`` and the optimizer is put back bit for bit, with the random generators
+    of torch, NumPy and Python. (A DataLoader's iterator has no state to put back: batches drawn
+    here are gone.)
+
+    Args:
+        what: a :class:`surefoot.Trial`, or a function without arguments that does one whole
+            update and returns its loss.
+        optimizer: with a function: the optimizer that it steps; its groups keep their ratios.
+        restore: with a function: all that it changes: models, GradScaler, schedulers, ….
+        steps: with a function: the budget of the real run in updates, ≥ 1.
+        validate: with a function: what to judge by, () or (model) → number, lower is better.
+        effort: ``"quick"`` costs about half a training, ``"thorough"`` at most three.
+        schedule: the schedule of the real run: the answer is then its peak rate. A trial's own
+            schedule is used where none is given.
+        progress: None shows a bar where standard error is a terminal; True, False, or a function
+            (done, total, text).
+
+    Returns:
+        The rate, the interval, the reason, the cost. Where the evidence is too thin, the usual rate
+        of the optimizer, with ``source="default"`` and the reason.
+
+    Raises:
+        InputError: an argument is not what is allowed.
+
+    Example:
+        >>> import torch, surefoot as sf
+        >>> data = [(torch.ones(8, 1), torch.full((8, 1), 3.0))]
+        >>> model = torch.nn.Linear(1, 1, bias=False)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        >>> def train_step():
+        ...     loss = torch.nn.functional.mse_loss(model(data[0][0]), data[0][1])
+        ...     optimizer.zero_grad(); loss.backward(); optimizer.step()
+        ...     return loss
+        >>> before = model.weight.clone()
+        >>> finding = sf.find(train_step, optimizer, restore=[model], steps=200)
+        >>> finding.source, finding.lr < 1.0, torch.equal(model.weight, before)
+        ('measured', True, True)
+
+    Reference:
+        Smith, *Cyclical Learning Rates for Training Neural Networks*, 2017 (the range test).
+    """
+    chosen = EFFORTS[checks.one_of("effort", effort, EFFORTS)]
+    if isinstance(what, Trial):
+        _refuse_loop_arguments(optimizer=optimizer, restore=restore, steps=steps, validate=validate)
+        plan = _resolved(schedule if schedule is not None else what.schedule, what.steps)
+        return _run(TrialProbe(what), chosen, plan, progress)
+    if isinstance(what, type) or not callable(what):
+        raise InputError(
+            "find needs a surefoot.Trial, or a function that does one whole update and returns "
+            f"its loss; a {type(what).__name__} was given."
+        )
+    if not isinstance(optimizer, Optimizer):
+        raise InputError(
+            f"optimizer must be the torch optimizer that train_step steps, not {optimizer!r:.60}."
+        )
+    if restore is None or steps is None:
+        missing = "restore" if restore is None else "steps"
+        raise InputError(
+            f"{missing} must be given: find(train_step, optimizer, restore=[model], steps=1000)."
+        )
+    budget = checks.count("steps", steps, least=1)
+    things = list(restore)
+    plan = _resolved(schedule, budget)
+    with Snapshot([*things, optimizer]) as snapshot:
+        probe = LoopProbe(
+            what,
+            optimizer,
+            snapshot,
+            steps=budget,
+            validate=validate,
+            model=first_module(things),
+        )
+        return _run(probe, chosen, plan, progress)
+
+
+def _run(
+    probe: Probe, effort: Any, schedule: Schedule | None, progress: ProgressOption
+) -> Finding:
+    started = time.perf_counter()
+    made = 0
+    expected = round(effort.trainings * probe.steps)
+    with track(progress, f"find {probe.name}".strip(), expected) as advance:
+
+        def count(updates: int, text: str) -> None:
+            nonlocal made
+            made += updates
+            advance(updates, text)
+
+        evidence = search(probe, effort, schedule, count)
+    seconds = time.perf_counter() - started
+    return answer(probe, effort, schedule, evidence, Cost(made, seconds, made / probe.steps))
+
+
+def _resolved(schedule: Schedule | str | None, steps: int) -> Schedule | None:
+    return None if schedule is None else read_schedule(schedule).resolve(steps)
+
+
+def _refuse_loop_arguments(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise InputError(
+            f"{names[0]} belongs to find(train_step, …); a Trial already says it: leave it out."
+        )

@@ -1,0 +1,222 @@
+"""Record a training as it runs, without touching it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot._base import checks
+from surefoot.errors import InputError, StateError
+from surefoot.quantities import GradNorm, LearningRate, Quantity, UpdateRatio
+from surefoot.records import RunLog, RunWriter, read
+
+__all__ = ["Watch", "watch"]
+
+BLOCK = 64
+"""Values that are still on a device are fetched when so many of them wait: one synchronisation."""
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    to: str | Path,
+    *,
+    every: int = 10,
+    quantities: Sequence[Quantity] = (),
+    resume: bool = False,
+    tags: Mapping[str, Any] | None = None,
+) -> "Watch":
+    """Record loss, learning rate, gradient norm and update/weight ratio of a training.
+
+    Hooks on ``optimizer.step()`` do the measuring, so ``zero_grad`` may stand anywhere. Nothing is
+    written to the model or the optimizer, and no random number is drawn: a watched run ends with
+    the same weights as an unwatched one.
+
+    Args:
+        model: the model in training.
+        optimizer: the optimizer that trains it.
+        to: run folder; one that exists gets a numbered sibling (``digits-2``).
+        every: measure the norms at every so many updates, ≥ 1; loss and lr at each.
+        quantities: further quantities to measure.
+        resume: go on in the run folder ``to``.
+        tags: what to remember of the run, such as its hyperparameters; JSON types.
+
+    Returns:
+        A :class:`Watch`; call its ``step(loss)`` once per update. As a context manager it closes
+        the record at the end, also after an exception.
+
+    Raises:
+        InputError: an argument is not what is allowed.
+
+    Example:
+        >>> import tempfile, torch, surefoot as sf
+        >>> model = torch.nn.Linear(2, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> folder = tempfile.mkdtemp() + "/run"
+        >>> with sf.watch(model, optimizer, to=folder) as watch:
+        ...     for _ in range(3):
+        ...         loss = model(torch.ones(4, 2)).square().mean()
+        ...         optimizer.zero_grad(); loss.backward(); optimizer.step()
+        ...         watch.step(loss)
+        >>> sf.read(folder).names
+        ('loss', 'lr', 'grad_norm', 'update_ratio')
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module, not a {type(model).__name__}.")
+    if not isinstance(optimizer, Optimizer):
+        raise InputError(
+            f"optimizer must be a torch.optim.Optimizer, not a {type(optimizer).__name__}."
+        )
+    checks.count("every", every, least=1)
+    described = {
+        "optimizer": type(optimizer).__name__,
+        "model": type(model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    measured = [LearningRate(), GradNorm(), UpdateRatio(), *quantities]
+    writer = RunWriter(to, tags={**described, **(tags or {})}, resume=resume)
+    return Watch(optimizer, writer, measured, every, first=_next_update(writer) if resume else 0)
+
+
+class Watch:
+    """A training under watch; made by :func:`surefoot.watch`."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        writer: RunWriter,
+        quantities: Sequence[Quantity],
+        every: int,
+        *,
+        first: int = 0,
+    ) -> None:
+        self._writer = writer
+        self._quantities = quantities
+        self._every = every
+        self._update = first
+        self._due: list[Quantity] = []
+        self._waiting: list[tuple[str, int, Tensor]] = []
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        ]
+        self._open = True
+
+    @property
+    def path(self) -> Path:
+        """The run folder that is written to."""
+        return self._writer.path
+
+    @property
+    def updates(self) -> int:
+        """Updates recorded so far."""
+        return self._update
+
+    def step(self, loss: Tensor | float) -> None:
+        """Record the loss of the update just made. Call once per update.
+
+        Args:
+            loss: a number or a scalar tensor; it is detached and its graph is not kept.
+
+        Raises:
+            InputError: it is no scalar.
+            StateError: the watch was closed.
+        """
+        self._check_open()
+        self._record("loss", _scalar("loss", loss))
+        self._update += 1
+
+    def validation(self, loss: Tensor | float) -> None:
+        """Record the validation loss after the updates made so far.
+
+        Args:
+            loss: a number or a scalar tensor.
+        """
+        self._check_open()
+        value = _scalar("validation loss", loss)
+        self._record("validation_loss", value, max(self._update - 1, 0))
+
+    def log(self, name: str, value: Tensor | float) -> None:
+        """Record any other number of the current update under ``name``."""
+        self._check_open()
+        self._record(name, _scalar(name, value))
+
+    def close(self) -> None:
+        """Take the hooks off and write what is left. May be called twice."""
+        if not self._open:
+            return
+        self._open = False
+        for hook in self._hooks:
+            hook.remove()
+        self._fetch()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StateError("this watch is closed: record inside its with block.")
+
+    def _before_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._due = [
+            quantity
+            for quantity in self._quantities
+            if self._update % (quantity.cadence or self._every) == 0
+        ]
+        with torch.no_grad():
+            for quantity in self._due:
+                quantity.begin(optimizer)
+
+    def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        with torch.no_grad():
+            for quantity in self._due:
+                for name, value in quantity.end(optimizer).items():
+                    self._record(name, value)
+        self._due = []
+
+    def _record(self, name: str, value: Tensor | float, update: int | None = None) -> None:
+        number = self._update if update is None else update
+        if isinstance(value, Tensor) and value.device.type != "cpu":
+            self._waiting.append((name, number, value.detach()))
+            if len(self._waiting) >= BLOCK:
+                self._fetch()
+        else:
+            self._writer.add(name, number, float(value))
+
+    def _fetch(self) -> None:
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        device = waiting[0][2].device
+        stacked = torch.stack([value.to(device).float().reshape(()) for _, _, value in waiting])
+        values = stacked.tolist()
+        for (name, number, _), value in zip(waiting, values, strict=True):
+            self._writer.add(name, number, value)
+
+
+def _scalar(name: str, value: Any) -> Tensor | float:
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise InputError(
+                f"{name} must be a scalar, not a tensor of shape {tuple(value.shape)}."
+            )
+        return value.detach().reshape(())
+    return checks.number(name, value, finite=False)
+
+
+def _next_update(writer: RunWriter) -> int:
+    log: RunLog = read(writer.path)
+    return 0 if log.last_step is None else log.last_step + 1
