@@ -1,0 +1,15 @@
+"""Readers of logs, one file per kind: each turns a path into curves, tags and notes."""
+
+from typing import Any, NamedTuple
+
+from surefoot.records.curve import Curve
+
+__all__ = ["Parts"]
+
+
+class Parts(NamedTuple):
+    """What a reader found: curves under their recorded names, facts, and what was left out."""
+
+    curves: dict[str, Curve]
+    tags: dict[str, Any]
+    notes: list[str]

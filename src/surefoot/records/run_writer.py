@@ -1,0 +1,303 @@
+"""Write the curves of one run while it trains, such that a crash loses one flush at most."""
+
+import atexit
+import os
+import sqlite3
+import sys
+import warnings
+from array import array
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from surefoot._base.checks import count, number
+from surefoot._base.codec import dump_json
+from surefoot.errors import InputError, StateError
+from surefoot.records._store import begin, claim, reopen
+
+__all__ = ["RunWriter"]
+
+_EXACT = 2**53  # whole floats below are exact
+_NAME_LIMIT = 500
+
+
+class RunWriter:
+    """Records curves into the folder of one run; another process may read it all the while.
+
+    Values go into memory and, every ``flush_values`` values or ``flush_seconds`` seconds, into
+    the database in one transaction. A process that is killed loses what came after the last
+    flush and nothing else. When the database fails (a full disk), one RuntimeWarning is given,
+    further values are dropped and the training goes on. Two writers must not share one run.
+
+    Args:
+        path: the folder of the run. When it holds a run already, a numbered sibling is made:
+            ``runs/digits``, ``runs/digits-2``, …; see :attr:`path`.
+        tags: what is known about the run, in JSON types.
+        resume: continue the run in ``path``. Values that it recorded at or after the first step
+            that is added now are replaced.
+        flush_values: values to gather, ≥ 1.
+        flush_seconds: seconds to gather for, ≥ 0.
+
+    Raises:
+        InputError: an argument is not allowed, or the folder cannot be made.
+        LogError: there is nothing to resume, or the file there is not a Surefoot run.
+
+    Example:
+        >>> import tempfile
+        >>> from surefoot.records._open import read
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with RunWriter(f"{folder}/digits", tags={"optimizer": "SGD"}) as writer:
+        ...         for step in range(3):
+        ...             writer.add("loss", step, 1 / (1 + step))
+        ...     log = read(writer.path)
+        >>> log["loss"].values[-1].round(3), log.tags["optimizer"]
+        (np.float64(0.333), 'SGD')
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        tags: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        flush_values: int = 1000,
+        flush_seconds: float = 2.0,
+    ) -> None:
+        self._flush_values = count("flush_values", flush_values, least=1)
+        self._flush_seconds = number("flush_seconds", flush_seconds)
+        if self._flush_seconds < 0:
+            raise InputError(f"flush_seconds must be at least 0, not {flush_seconds}.")
+        self._tags = dict(_tag(key, value) for key, value in (tags or {}).items())
+        self._columns: dict[str, tuple[array[int], array[float]]] = {}
+        self._pending = 0
+        self._failed: str | None = None
+        self._closed = False
+        self._lock = Lock()
+        self._process = os.getpid()
+        wanted = Path(path)
+        self.path = wanted if resume else claim(wanted)
+        self._connection = reopen(self.path) if resume else begin(self.path)
+        (self._session,) = self._connection.execute(
+            "SELECT 1 + coalesce(max(session), -1) FROM blocks"
+        ).fetchone()
+        atexit.register(self.close)  # for those who never close
+        self._write()
+
+    @property
+    def failed(self) -> str | None:
+        """Why recording ended early, or None while all is well."""
+        return self._failed
+
+    def add(self, name: str, step: int, value: float) -> None:
+        """Record one value.
+
+        Args:
+            name: of the curve; canonical are loss, validation_loss, lr, grad_norm, update_ratio.
+            step: the update, counted from 0.
+            value: any number; NaN and ±inf are kept.
+
+        Raises:
+            InputError: an argument is of another type.
+            StateError: the writer is closed.
+        """
+        with self._lock:
+            try:
+                steps, values = self._columns[name]
+            except (KeyError, TypeError):
+                steps, values = self._column(name)
+            try:
+                values.append(value)
+                steps.append(step)
+            except (TypeError, ValueError, OverflowError, RuntimeError):
+                del values[len(steps) :]
+                raise InputError(
+                    f"{name!r} needs a whole number as step and one number as value, not "
+                    f"{step!r:.60} and {value!r:.60}."
+                ) from None
+            self._pending += 1
+            if self._pending >= self._flush_values or monotonic() >= self._flush_at:
+                self._write()
+
+    def add_many(self, name: str, steps: ArrayLike, values: ArrayLike) -> None:
+        """Record n values at once.
+
+        Args:
+            name: of the curve.
+            steps: n updates, whole numbers.
+            values: n numbers.
+
+        Raises:
+            InputError: the two differ in length, or an argument is of another type.
+            StateError: the writer is closed.
+        """
+        whole = _whole_numbers(steps)
+        try:
+            numbers = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"values must be numbers, not {values!r:.60}.") from None
+        if whole.ndim != 1 or whole.shape != numbers.shape:
+            raise InputError(
+                f"steps and values must have one dimension and one length, not the shapes "
+                f"{whole.shape} and {numbers.shape}."
+            )
+        with self._lock:
+            column = self._column(name)
+            column[0].frombytes(whole.tobytes())
+            column[1].frombytes(numbers.tobytes())
+            self._pending += len(whole)
+            if self._pending >= self._flush_values or monotonic() >= self._flush_at:
+                self._write()
+
+    def tag(self, key: str, value: Any) -> None:
+        """Record a fact about the run, in JSON types; a later value replaces an earlier one.
+
+        Raises:
+            InputError: the key is no text or reserved, or the value cannot be written as JSON.
+            StateError: the writer is closed.
+        """
+        with self._lock:
+            self._check_open()
+            self._tags.update([_tag(key, value)])
+
+    def flush(self) -> None:
+        """Write what was gathered; after this a reader, and a crash, finds it there.
+
+        Raises:
+            StateError: the writer is closed, or belongs to the process that forked this one.
+        """
+        with self._lock:
+            self._check_open()
+            self._write()
+
+    def close(self) -> None:
+        """Flush and close; the run is then one plain file. Closing twice does nothing."""
+        with self._lock:
+            if self._closed or self._process != os.getpid():
+                return
+            self._closed = True
+            atexit.unregister(self.close)
+            try:
+                self._write()
+            finally:
+                self._columns = {}
+                with suppress(sqlite3.Error):  # a reader has it open: it stays in WAL mode
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    self._connection.execute("PRAGMA journal_mode = DELETE")
+                self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "failed" if self._failed else "open"
+        return f"RunWriter({str(self.path)!r}, {state})"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StateError(
+                f"The writer of {self.path} is closed; open it again with resume=True."
+            )
+
+    def _column(self, name: object) -> "tuple[array[int], array[float]]":
+        """Return the buffers of a curve; adding to a closed writer ends here too."""
+        self._check_open()
+        return self._columns.setdefault(
+            _text("The name of a curve", name), (array("q"), array("d"))
+        )
+
+    def _write(self) -> None:
+        """Write and forget what was gathered. The lock is held, or nobody else is there yet."""
+        if self._process != os.getpid():
+            raise StateError(
+                f"The writer of {self.path} belongs to the process that forked this one; "
+                "open a RunWriter in each process."
+            )
+        self._flush_at = monotonic() + self._flush_seconds
+        failure = None if self._failed else self._commit()
+        self._tags.clear()
+        for steps, values in self._columns.values():
+            del steps[:], values[:]
+        self._pending = 0
+        if failure:
+            self._failed = failure
+            warnings.warn(
+                f"Recording to {self.path} ended: {failure}. The training goes on; what comes "
+                "from here on is not recorded. Make room or choose another folder.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _commit(self) -> str | None:
+        """Write what was gathered in one transaction; return what went wrong."""
+        rows = [
+            (self._session, name, len(steps), _packed(steps), _packed(values))
+            for name, (steps, values) in self._columns.items()
+            if steps
+        ]
+        if not rows and not self._tags:
+            return None
+        try:
+            with self._connection as connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO tags VALUES (?, ?)", self._tags.items()
+                )
+                connection.executemany(
+                    "INSERT INTO blocks (session, name, count, steps, numbers) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    rows,
+                )
+        except sqlite3.Error as error:
+            return str(error)
+        return None
+
+
+def _packed(column: "array[int] | array[float]") -> bytes:
+    """Return the column as little-endian bytes."""
+    if sys.byteorder == "big":  # pragma: no cover
+        column = column[:]
+        column.byteswap()
+    return column.tobytes()
+
+
+def _text(what: str, text: object) -> str:
+    """Return ``text`` if the database can hold it as a name."""
+    if not isinstance(text, str) or not 0 < len(text) <= _NAME_LIMIT:
+        raise InputError(f"{what} must be 1 to {_NAME_LIMIT} characters of text, not {text!r:.60}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{what} must be valid Unicode, not {text!r:.60}.") from None
+    return text
+
+
+def _tag(key: object, value: object) -> tuple[str, str]:
+    """Return the tag as it is stored."""
+    name = _text("The key of a tag", key)
+    if name == "names":
+        raise InputError("The tag 'names' is kept for the names of curves; choose another key.")
+    return name, dump_json(value)
+
+
+def _whole_numbers(steps: ArrayLike) -> NDArray[np.int64]:
+    """Return the steps as int64; floats are fine when they are whole, as those of a Curve are."""
+    given = np.asarray(steps)
+    if given.dtype.kind in "iu" and not np.any(given > np.iinfo(np.int64).max):
+        return given.astype(np.int64)
+    if (
+        given.dtype.kind == "f"
+        and np.all(np.abs(given) < _EXACT)
+        and np.all(given == given.round())
+    ):
+        return given.astype(np.int64)
+    if given.size == 0:
+        return np.zeros(given.shape, dtype=np.int64)
+    raise InputError(f"steps must be whole numbers of 64 bits, not {steps!r:.60}.")
