@@ -1,0 +1,258 @@
+"""Figure data as a Plotly figure. The description is plain JSON and needs no Plotly."""
+
+import math
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from surefoot._base.lazy import need
+from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
+from surefoot.plots._layout import CHARACTER, Frame, clipped, frame, is_empty, ordered
+from surefoot.plots._palette import GRID, TEXT, faded, style
+from surefoot.plots._scale import tick_texts, ticks
+
+__all__ = ["plotly_spec", "to_plotly"]
+
+ROW = 17  # pixels of a row of labels above a panel
+RAISE = 7  # pixels that a sign on the top edge needs
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
+_ANCHOR = {"start": "left", "middle": "center", "end": "right"}
+_WIDTH = {"faint": 1.0, "normal": 2.0, "strong": 2.5}
+_FAINT = 0.28
+_CAPTION_LINE = 92
+_TITLE_LINE = 76
+
+
+def to_plotly(figure: FigureData) -> Any:
+    """Return a ``plotly.graph_objects.Figure``.
+
+    Raises:
+        MissingExtraError: Plotly is not installed.
+    """
+    graph_objects = need("plotly.graph_objects", "to draw figures")
+    return graph_objects.Figure(plotly_spec(figure))
+
+
+def plotly_spec(figure: FigureData, *, bare: bool = False) -> dict[str, Any]:
+    """Return what Plotly draws, as JSON types.
+
+    Args:
+        figure: what to draw.
+        bare: leave out title and caption, for a page that shows them itself.
+    """
+    many = len(figure.panels) > 1
+    height = 520 if many else 400
+    traces: list[dict[str, Any]] = []
+    layout = _layout(figure, height)
+    frames: list[Frame] = []
+    for index, panel in enumerate(figure.panels):
+        domain = _domain(index, len(figure.panels))
+        place = frame(figure, panel, height=(domain[1] - domain[0]) * (height - 90))
+        frames.append(place)
+        names = ("x", "y") if index == 0 else (f"x{index + 1}", f"y{index + 1}")
+        layout[names[0].replace("x", "xaxis")] = _axis(panel.x, place.x) | {
+            "anchor": names[1],
+            "showticklabels": index == len(figure.panels) - 1,
+            "matches": "x" if index else None,
+        }
+        layout[names[1].replace("y", "yaxis")] = _axis(panel.y, place.y) | {
+            "anchor": names[0],
+            "domain": domain,
+        }
+        if index < len(figure.panels) - 1:
+            layout[names[0].replace("x", "xaxis")]["title"] = None
+        for series in ordered(panel):
+            rank = panel.series.index(series) + 1
+            traces += [trace | {"legendrank": rank} for trace in _traces(series, place, names)]
+        layout["shapes"] += [_shape(mark, names) for mark in panel.marks]
+        layout["annotations"] += _labels(panel, place, names)
+    _margins(figure, layout, frames, bare=bare)
+    return {"data": traces, "layout": layout}
+
+
+def _layout(figure: FigureData, height: int) -> dict[str, Any]:
+    return {
+        "height": height,
+        "font": {"family": FONT, "size": 12, "color": TEXT},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hovermode": "closest",
+        "showlegend": any(s.in_legend for panel in figure.panels for s in panel.series),
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.17, "yanchor": "top"},
+        "shapes": [],
+        "annotations": [],
+    }
+
+
+def _margins(
+    figure: FigureData, layout: dict[str, Any], frames: list[Frame], *, bare: bool
+) -> None:
+    """Make room for labels, title and caption, and put them there."""
+    labels = [len(label.text) for place in frames for label in place.side]
+    top = 10 + ROW * frames[0].rows + RAISE * frames[0].raised
+    bottom = 48
+    if not bare:
+        title = textwrap.wrap(clipped(figure.title, 2 * _TITLE_LINE - 10), _TITLE_LINE)
+        caption = _wrapped(figure.caption)
+        layout["title"] = {
+            "text": "<br>".join(_safe(line) for line in title),
+            "font": {"size": 15},
+            "x": 0.0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1.0,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 12},
+        }
+        top += 12 + 19 * len(title)
+        if caption:
+            lower = 78 if layout["showlegend"] else 44
+            layout["annotations"].append(
+                _text(caption, x=0, y=0, xref="paper", yref="paper")
+                | {"xanchor": "left", "yanchor": "top", "align": "left", "yshift": -lower}
+            )
+            bottom = lower + 16 * (caption.count("<br>") + 1)
+            layout["height"] += bottom
+    layout["margin"] = {"l": 62, "r": round(14 + CHARACTER * max(labels, default=0))}
+    layout["margin"] |= {"t": top, "b": bottom}
+
+
+def _domain(index: int, panels: int) -> list[float]:
+    """Return bottom and top of a panel: the first is twice as high as each of the others."""
+    gap = 0.07
+    unit = (1 - gap * (panels - 1)) / (panels + 1)
+    if index == 0:
+        return [1 - (2 * unit if panels > 1 else 1.0), 1.0]
+    top = 1 - 2 * unit - gap - (index - 1) * (unit + gap)
+    return [max(round(top - unit, 6), 0.0), round(top, 6)]
+
+
+def _axis(axis: Axis, ends: tuple[float, float]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "title": {"text": _safe(axis.label), "standoff": 8},
+        "type": "log" if axis.log else "linear",
+        "range": [math.log10(end) for end in ends] if axis.log else list(ends),
+        "gridcolor": GRID,
+        "zeroline": False,
+        "showline": False,
+        "ticks": "",
+        "automargin": True,
+    }
+    if axis.log:
+        places = ticks(ends, log=True)
+        shown |= {"tickmode": "array", "tickvals": places}
+        shown |= {"ticktext": tick_texts(places)}
+    else:
+        large = max(abs(end) for end in ends) >= 1e4
+        shown |= {"nticks": 8, "exponentformat": "SI" if large else "e", "minexponent": 4}
+    return shown
+
+
+def _traces(series: Series, place: Frame, names: tuple[str, str]) -> list[dict[str, Any]]:
+    look = style(series.role)
+    faint = series.emphasis == "faint"
+    lost = series.kind == "lost"
+    y = np.full(series.x.shape, place.y[1]) if lost else series.y
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "mode": {"points": "markers", "lost": "markers", "linked": "lines+markers"}.get(
+            series.kind, "lines"
+        ),
+        "name": _safe(series.name),
+        "x": _numbers(series.x),
+        "y": _numbers(y),
+        "xaxis": names[0],
+        "yaxis": names[1],
+        "opacity": _FAINT if faint else 1.0,
+        "showlegend": series.in_legend,
+        "line": {"color": look.colour, "width": _WIDTH[series.emphasis], "dash": look.dash},
+        "marker": {"color": look.colour, "size": 7 * series.size},
+        "hovertemplate": "%{x:.4~g}: %{y:.4~g}<extra>%{fullData.name}</extra>",
+    }
+    if series.kind == "step":
+        trace["line"]["shape"] = "hv"
+    if faint and series.kind == "line":
+        trace["hoverinfo"] = "skip"
+        del trace["hovertemplate"]
+    if lost:
+        trace["marker"] |= {"symbol": "triangle-up", "size": 11}
+        trace["cliponaxis"] = False
+        trace["hovertemplate"] = "%{x:.4~g}<extra>%{fullData.name}</extra>"
+    return [*_interval(series, trace), trace]
+
+
+def _interval(series: Series, trace: dict[str, Any]) -> list[dict[str, Any]]:
+    """Add error bars to points; return a band as two more traces beneath a line."""
+    if series.low is None or series.high is None:
+        return []
+    if series.kind in ("points", "linked"):
+        trace["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": _numbers(series.high - series.y),
+            "arrayminus": _numbers(series.y - series.low),
+            "color": style(series.role).colour,
+            "thickness": 1.2,
+            "width": 3,
+        }
+        return []
+    edge = {key: trace[key] for key in ("type", "x", "xaxis", "yaxis")}
+    edge |= {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    fill = {"fill": "tonexty", "fillcolor": faded(series.role, 0.18)}
+    return [edge | {"y": _numbers(series.low)}, edge | {"y": _numbers(series.high)} | fill]
+
+
+def _shape(mark: Mark, names: tuple[str, str]) -> dict[str, Any]:
+    line = {"color": style(mark.role).colour, "width": 1.4, "dash": "dot"}
+    if mark.kind == "horizontal":
+        across = {"xref": f"{names[0]} domain", "x0": 0, "x1": 1}
+        return (
+            {"type": "line", "yref": names[1], "y0": mark.at, "y1": mark.at}
+            | across
+            | {"line": line}
+        )
+    upright = {"xref": names[0], "yref": f"{names[1]} domain", "y0": 0, "y1": 1, "x0": mark.at}
+    if mark.kind == "vertical":
+        return {"type": "line", "x1": mark.at, "line": line} | upright
+    fill = {"fillcolor": faded(mark.role, 0.11), "line": {"width": 0}, "layer": "below"}
+    return {"type": "rect", "x1": mark.to} | fill | upright
+
+
+def _labels(panel: Panel, place: Frame, names: tuple[str, str]) -> list[dict[str, Any]]:
+    labels: list[dict[str, Any]] = []
+    for label in place.top:
+        x = math.log10(label.x) if panel.x.log else label.x
+        text = _text(_safe(label.text), x=x, y=1, xref=names[0], yref=f"{names[1]} domain")
+        text["font"]["color"] = style(label.role).colour
+        text |= {"xanchor": _ANCHOR[label.anchor], "yanchor": "bottom", "name": "above"}
+        labels.append(text | {"yshift": ROW * label.row + RAISE * place.raised})
+    for side in place.side:
+        where = {"xref": f"{names[0]} domain", "yref": f"{names[1]} domain"}
+        text = _text(_safe(side.text), x=1, y=side.at, **where)
+        text["font"]["color"] = style(side.role).colour
+        labels.append(text | {"xanchor": "left", "yanchor": "middle", "xshift": 4, "name": "side"})
+    if is_empty(panel):
+        where = {"xref": f"{names[0]} domain", "yref": f"{names[1]} domain"}
+        labels.append(_text("no finite value was recorded", x=0.5, y=0.5, **where))
+    return labels
+
+
+def _text(text: str, **place: Any) -> dict[str, Any]:
+    return {"text": text, "showarrow": False, "font": {"size": 12}, "align": "left"} | place
+
+
+def _safe(text: str) -> str:
+    """Return the text so that Plotly, which knows some HTML, shows it as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _wrapped(text: str) -> str:
+    return "<br>".join(_safe(line) for line in textwrap.wrap(text, _CAPTION_LINE))
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    """Return the numbers with six digits, which is more than can be seen; None for a gap."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]

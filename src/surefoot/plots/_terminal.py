@@ -1,0 +1,178 @@
+"""Figure data as text for a terminal; colour is not needed to understand it."""
+
+import math
+import textwrap
+
+import numpy as np
+
+from surefoot._base.checks import count
+from surefoot.plots._canvas import Canvas
+from surefoot.plots._figure import FigureData, Panel, Series
+from surefoot.plots._layout import Frame, TopLabel, clipped, frame, is_empty, ordered
+from surefoot.plots._scale import place, tick_texts, ticks
+
+__all__ = ["draw_text"]
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_POINTS = "●○◆◇■□"
+
+
+def draw_text(figure: FigureData, width: int = 80, height: int = 20) -> str:
+    """Return the figure as lines of text.
+
+    Args:
+        figure: what to draw.
+        width: characters of the longest line, ≥ 40.
+        height: rows of the first panel's plot area, ≥ 5; further panels have half of it.
+    """
+    count("width", width, least=40)
+    count("height", height, least=5)
+    lines = [clipped(figure.title, width)]
+    for index, panel in enumerate(figure.panels):
+        rows = height if index == 0 else max(height // 2, 5)
+        lines += _panel(figure, panel, width, rows)
+    if figure.caption:
+        lines += ["", *textwrap.wrap(figure.caption, width)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _panel(figure: FigureData, panel: Panel, width: int, rows: int) -> list[str]:
+    heights = ticks(frame(figure, panel).y, log=panel.y.log, most=max(rows // 4, 2))
+    texts = tick_texts(heights)
+    gutter = max((len(tick) for tick in texts), default=0) + 1
+    columns = width - gutter - 2
+    spot = frame(figure, panel, width=7.0 * columns, height=16.0 * rows)
+    canvas = Canvas(columns, rows)
+    legend = _draw(canvas, panel, spot)
+    named = {
+        canvas.cell(0, place(tick, spot.y, log=panel.y.log))[1]: said
+        for tick, said in zip(heights, texts, strict=True)
+    }
+    margin = " " * (gutter + 1)
+    lines = [f"{margin}{panel.y.label}"]
+    lines += [margin + line for line in _above(spot, columns, panel.x.log)]
+    for row, line in enumerate(canvas.lines()):
+        tick = named.get(row, "")
+        lines.append(f"{tick:>{gutter}}{'┤' if tick else '│'}{line}")
+    lines += [" " * gutter + line for line in _below(panel, spot, columns)]
+    return [*lines, *legend]
+
+
+def _draw(canvas: Canvas, panel: Panel, spot: Frame) -> list[str]:
+    """Draw what the panel holds and return the lines of the legend."""
+    lettered = [s for s in ordered(panel) if s.emphasis != "faint" and s.kind in ("line", "step")]
+    letters = iter(_LETTERS if len(lettered) > 1 else " ")
+    points = iter(_POINTS)
+    legend: list[str] = []
+    shown = [series for series in ordered(panel) if series.emphasis != "faint"]
+    for series in shown:
+        x = [place(value, spot.x, log=panel.x.log) for value in series.x.tolist()]
+        y = [place(value, spot.y, log=panel.y.log) for value in series.y.tolist()]
+        sign = _signs(series, next(points, "•") if series.kind in ("points", "linked") else "")
+        if series.kind in ("line", "step", "linked"):
+            _lines(canvas, x, y, step=series.kind == "step")
+        if series.kind in ("line", "step"):
+            sign = next(letters, "·").strip()
+            if sign:
+                _tag(canvas, x, y, sign, len(legend))
+        elif series.kind == "lost":
+            _put(canvas, x, [1.0] * len(x), sign)
+        else:
+            _put(canvas, x, y, sign)
+        if sign and series.name and (series.legend or series.label or series.kind == "lost"):
+            legend.append(f"  {sign} {clipped(series.label or series.name, 70)}")
+    _marks(canvas, panel, spot)
+    if is_empty(panel):
+        for index, letter in enumerate("no finite value was recorded"):
+            canvas.sign(0.5 + (index - 14) / canvas.columns, 0.5, letter)
+    return legend
+
+
+def _signs(series: Series, point: str) -> str:
+    if series.kind == "lost":
+        return "▲"
+    if series.role == "very_high" and series.kind == "points":
+        return "✕"
+    return "★" if series.name == "best" else point
+
+
+def _put(canvas: Canvas, x: list[float], y: list[float], sign: str) -> None:
+    for across, up in zip(x, y, strict=True):
+        if math.isfinite(across) and math.isfinite(up) and -0.01 <= up <= 1.01:
+            canvas.sign(across, up, sign)
+
+
+def _lines(canvas: Canvas, x: list[float], y: list[float], *, step: bool) -> None:
+    for index in range(1, len(x)):
+        if step:
+            canvas.line(x[index - 1], y[index - 1], x[index], y[index - 1])
+            canvas.line(x[index], y[index - 1], x[index], y[index])
+        else:
+            canvas.line(x[index - 1], y[index - 1], x[index], y[index])
+
+
+def _tag(canvas: Canvas, x: list[float], y: list[float], letter: str, number: int) -> None:
+    """Write the letter of a line at some places along it, others than those of the other lines."""
+    inside = [i for i, up in enumerate(y) if math.isfinite(up) and 0 <= up <= 1]
+    if not inside:
+        return
+    across = np.array([x[i] for i in inside])
+    for start in (0.12, 0.45, 0.78):
+        nearest = inside[int(np.argmin(np.abs(across - start - 0.05 * (number % 5))))]
+        canvas.sign(x[nearest], y[nearest], letter)
+
+
+def _marks(canvas: Canvas, panel: Panel, spot: Frame) -> None:
+    for mark in panel.marks:
+        if mark.kind == "horizontal":
+            at = place(mark.at, spot.y, log=panel.y.log)
+            for column in range(0, canvas.columns, 2):
+                canvas.sign(column / (canvas.columns - 1), at, "╌", over=False)
+            continue
+        for end in (mark.at, mark.to):
+            if end is not None:
+                at = place(end, spot.x, log=panel.x.log)
+                sign = "┊" if mark.kind == "vertical" else "·"
+                for row in range(canvas.rows):
+                    canvas.sign(at, 1 - row / max(canvas.rows - 1, 1), sign, over=False)
+
+
+def _above(spot: Frame, columns: int, log: bool) -> list[str]:
+    """Return the labels of the marks, highest row first."""
+    lines: list[str] = []
+    for row in range(spot.rows - 1, -1, -1):
+        line = [" "] * (columns + 1)
+        for label in spot.top:
+            if label.row == row:
+                start = _start(label, place(label.x, spot.x, log=log), columns)
+                line[start : start + len(label.text)] = label.text
+        lines.append("".join(line[: columns + 1]))
+    return lines
+
+
+def _start(label: TopLabel, at: float, columns: int) -> int:
+    size = len(label.text)
+    shift = {"start": 0, "middle": size // 2, "end": size - 1}[label.anchor]
+    return max(min(round(at * (columns - 1)) - shift, columns - size), 0)
+
+
+def _below(panel: Panel, spot: Frame, columns: int) -> list[str]:
+    """Return the x axis, its numbers and its label; the part under a band is thick."""
+    axis = ["─"] * columns
+    for mark in panel.marks:
+        if mark.kind == "band" and mark.to is not None:
+            ends = [place(end, spot.x, log=panel.x.log) for end in (mark.at, mark.to)]
+            first, last = (round(min(max(end, 0.0), 1.0) * (columns - 1)) for end in ends)
+            axis[first : last + 1] = "━" * (last + 1 - first)
+    numbers = [" "] * (columns + 8)
+    free = 0
+    places = ticks(spot.x, log=panel.x.log, most=max(columns // 9, 2))
+    for tick, text in zip(places, tick_texts(places), strict=True):
+        column = round(place(tick, spot.x, log=panel.x.log) * (columns - 1))
+        axis[column] = "┬"
+        start = max(column - len(text) // 2, 0)
+        if start >= free and start + len(text) <= columns + 1:
+            numbers[start : start + len(text)] = text
+            free = start + len(text) + 1
+    label = panel.x.label + (" (log)" if panel.x.log else "")
+    return ["└" + "".join(axis), " " + "".join(numbers), f"{label:^{columns}}"]

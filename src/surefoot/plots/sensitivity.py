@@ -1,0 +1,136 @@
+"""The U curve: loss against learning rate."""
+
+import math
+
+import numpy as np
+
+from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
+from surefoot.plots._scale import fit, is_wide, short
+from surefoot.records import Point, Sensitivity
+
+__all__ = ["sensitivity_figure"]
+
+
+def sensitivity_figure(result: Sensitivity) -> FigureData:
+    """Return the U curve with its basin, its best rate and where training diverges.
+
+    A loss that is not finite, or so large that the curve could no longer be seen, stands at the
+    top edge.
+
+    Args:
+        result: what ``sweep`` returned.
+
+    Example:
+        >>> from surefoot.records import Basin, Cost
+        >>> points = tuple(Point(lr, loss, loss, loss, 1, 0) for lr, loss in [(0.1, 2), (1, 1)])
+        >>> basin = Basin(1, 1, 0.1)
+        >>> result = Sensitivity(points, points[1], basin, None, 3.0, "loss", "why", Cost(1, 1, 1))
+        >>> [mark.label for mark in sensitivity_figure(result).panels[0].marks]
+        ['best 1', 'basin only 1', 'untrained 3']
+    """
+    axis = _loss_axis(result)
+    top = math.inf if axis.range is None else axis.range[1]
+    series = [*_members(result, top), _mean(result, top), *_diverged(result, top)]
+    best = result.best
+    series.append(
+        Series(
+            "best",
+            [best.lr],
+            [best.loss],
+            "points",
+            "good",
+            emphasis="strong",
+            size=1.6,
+            legend=False,
+        )
+    )
+    lrs = [point.lr for point in result.points]
+    x = Axis("learning rate", log=True, range=fit(lrs, log=True))
+    name = f": {result.name}" if result.name else ""
+    panel = Panel(x, axis, tuple(series), _marks(result))
+    return FigureData(f"Loss against learning rate{name}", (panel,), result.reason)
+
+
+def _loss_axis(result: Sensitivity) -> Axis:
+    """Return a y axis on which the U can be seen, whatever the diverged members came to."""
+    after = f" after {result.steps} updates" if result.steps else ""
+    best, untrained = result.best.loss, result.untrained
+    losses = np.array([point.loss for point in result.points])
+    losses = np.append(losses[np.isfinite(losses)], untrained if math.isfinite(untrained) else best)
+    reach = np.inf if not untrained > best else untrained + (untrained - best)
+    log = is_wide(np.minimum(losses, 10 * untrained if untrained > 0 else np.inf))
+    limit = 10 * untrained if log and untrained > 0 else reach
+    shown = losses[losses <= limit]
+    bars = [bar for p in result.points for bar in (p.low, p.high) if bar <= limit]
+    return Axis(
+        f"{result.metric}{after}",
+        log=log,
+        range=fit([*shown.tolist(), *bars], log=log, pad=0.08),
+    )
+
+
+def _mean(result: Sensitivity, top: float) -> Series:
+    points = result.points
+    shown = [point.loss <= top for point in points]
+    seeds = max(point.seeds for point in points)
+    several = seeds > 1
+    name = f"mean of {seeds} seeds, 90 % interval" if several else result.metric
+    return Series(
+        name,
+        [point.lr for point in points],
+        [point.loss if keep else np.nan for point, keep in zip(points, shown, strict=True)],
+        kind="linked",
+        low=_bars(points, shown, "low") if several else None,
+        high=_bars(points, shown, "high") if several else None,
+        emphasis="strong",
+        legend=several,
+    )
+
+
+def _bars(points: tuple[Point, ...], shown: list[bool], end: str) -> list[float]:
+    bars = (getattr(point, end) for point in points)
+    return [bar if keep else math.nan for bar, keep in zip(bars, shown, strict=True)]
+
+
+def _members(result: Sensitivity, top: float) -> list[Series]:
+    """Return each training as a faint point, where there are several per rate."""
+    if not any(point.seeds > 1 for point in result.points):
+        return []
+    shown = [member for member in result.members if member.loss <= top]
+    if not shown:
+        return []
+    lrs, losses = [member.lr for member in shown], [member.loss for member in shown]
+    return [Series("one seed", lrs, losses, kind="points", emphasis="faint", size=0.7)]
+
+
+def _diverged(result: Sensitivity, top: float) -> list[Series]:
+    """Return where training failed: in place if that is on the axis, else at its top."""
+    series: list[Series] = []
+    failed = [point for point in result.points if point.diverged and point.loss <= top]
+    lost = [point for point in result.points if not point.loss <= top]
+    if failed:
+        lrs, losses = [point.lr for point in failed], [point.loss for point in failed]
+        series.append(Series("diverged", lrs, losses, "points", "very_high", emphasis="strong"))
+    if lost:
+        lrs, losses = [point.lr for point in lost], [point.loss for point in lost]
+        name = "diverged: not finite or above this axis"
+        series.append(Series(name, lrs, losses, kind="lost", role="very_high"))
+    return series
+
+
+def _marks(result: Sensitivity) -> tuple[Mark, ...]:
+    basin, best = result.basin, result.best
+    ends = [short(basin.low), short(basin.high)]
+    ends[0] = f"≤ {ends[0]}" if basin.open_low else ends[0]
+    ends[1] = f"≥ {ends[1]}" if basin.open_high else ends[1]
+    said = f"only {ends[0]}" if ends[0] == ends[1] else " … ".join(ends)
+    marks = [
+        Mark("vertical", best.lr, f"best {short(best.lr)}", "good"),
+        Mark("band", basin.low, f"basin {said}", "good", basin.high),
+    ]
+    if result.diverges_at is not None:
+        said = f"diverges from {short(result.diverges_at)}"
+        marks.append(Mark("vertical", result.diverges_at, said, "very_high"))
+    if math.isfinite(result.untrained):
+        marks.append(Mark("horizontal", result.untrained, f"untrained {short(result.untrained)}"))
+    return tuple(marks)
