@@ -3,7 +3,6 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
-SOURCES := $(shell find src -name '*.py')
 
 .PHONY: help install demo test lint bench docs clean
 .DEFAULT_GOAL := help

@@ -37,9 +37,13 @@ def track(progress: ProgressOption, title: str, total: int) -> Iterator[Advance]
         with _bar(title, total) as advance:
             yield advance
     elif progress is None or progress is False:
-        yield lambda work, text="": None
+        yield _silent
     else:
         raise InputError(f"progress must be True, False, None or a function, not {progress!r}.")
+
+
+def _silent(work: int, text: str = "") -> None:
+    """Show nothing."""
 
 
 @contextmanager

@@ -127,7 +127,9 @@ def evaluate(trial: Trial, model: nn.Module) -> float:
     try:
         with torch.no_grad():
             if callable(trial.validate):
-                return checks.number("validate(model)", _scalar(trial.validate(model)), finite=False)
+                return checks.number(
+                    "validate(model)", _scalar(trial.validate(model)), finite=False
+                )
             return _average(trial, model)
     finally:
         for module, flag in flags:

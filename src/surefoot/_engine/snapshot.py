@@ -189,10 +189,7 @@ class _OptimizerState:
             for parameter, state in optimizer.state.items()
         }
         self._groups = [
-            {
-                key: list(value) if key == "params" else keep(value)
-                for key, value in group.items()
-            }
+            {key: list(value) if key == "params" else keep(value) for key, value in group.items()}
             for group in optimizer.param_groups
         ]
         for group in self._groups:

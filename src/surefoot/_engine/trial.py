@@ -147,10 +147,9 @@ class Trial:
             return self._forward(model, batch)
 
     def _forward(self, model: nn.Module, batch: Any) -> torch.Tensor:
-        if self.objective is not None:
-            name, value = "objective", self.objective(model, batch)
+        if self.loss is None:
+            name, value = "objective", self.objective(model, batch)  # type: ignore[misc]
         else:
-            assert self.loss is not None
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise InputError(
                     "loss needs batches that are (input, target) pairs; this one is a "

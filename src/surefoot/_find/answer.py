@@ -23,9 +23,9 @@ def answer(
     probe: Probe, effort: Effort, schedule: Schedule | None, evidence: Evidence, cost: Cost
 ) -> Finding:
     """Return the finding that the evidence supports, or the default with the reason why not."""
-    refusal = _refusal(evidence)
-    if refusal is not None:
-        return _default(probe, evidence, cost, refusal)
+    refusal, reading = _refusal(evidence), evidence.reading
+    if refusal is not None or reading is None:
+        return _default(probe, evidence, cost, refusal or "")
     last = evidence.rounds[-1]
     best = min(last, key=lambda attempt: attempt.loss)
     shrink = _horizon(schedule, best.updates / probe.steps)
@@ -33,8 +33,6 @@ def answer(
     good = [attempt.lr for attempt in last if _indistinct(attempt, best, evidence)]
     spacing = effort.spacing
     low, high = min(good) * shrink / spacing, max(good) * spacing
-    reading = evidence.reading
-    assert reading is not None
     if reading.diverges_at is not None:
         high = max(min(high, reading.diverges_at), lr)
     return Finding(

@@ -140,9 +140,7 @@ def find(
         return _run(probe, chosen, plan, progress)
 
 
-def _run(
-    probe: Probe, effort: Any, schedule: Schedule | None, progress: ProgressOption
-) -> Finding:
+def _run(probe: Probe, effort: Any, schedule: Schedule | None, progress: ProgressOption) -> Finding:
     started = time.perf_counter()
     made = 0
     expected = round(effort.trainings * probe.steps)

@@ -82,9 +82,7 @@ class Evidence:
         return tuple(attempt for attempts in self.rounds for attempt in attempts)
 
 
-def search(
-    probe: Probe, effort: Effort, schedule: Schedule | None, advance: Advance
-) -> Evidence:
+def search(probe: Probe, effort: Effort, schedule: Schedule | None, advance: Advance) -> Evidence:
     """Run the range test and the trials.
 
     Args:

@@ -53,7 +53,9 @@ def check_lrs(lrs: object) -> tuple[float, ...]:
     try:
         given = list(lrs)  # type: ignore[call-overload]
     except TypeError:
-        raise InputError(f"lrs must be learning rates, such as sf.grid(1e-5, 1), not {lrs!r}.") from None
+        raise InputError(
+            f"lrs must be learning rates, such as sf.grid(1e-5, 1), not {lrs!r}."
+        ) from None
     if not given:
         raise InputError("lrs must hold at least one learning rate; it is empty.")
     rates = [checks.learning_rate("each of lrs", lr) for lr in given]

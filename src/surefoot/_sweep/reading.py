@@ -32,7 +32,10 @@ def read_sensitivity(
         members: at least one of them finite.
         untrained: mean loss of the untrained models.
         tolerance: width of the basin, as a share of best − floor.
-        metric, cost, steps, name: see :class:`~surefoot.records.Sensitivity`.
+        metric: "validation loss" or "training loss".
+        cost: what the members cost.
+        steps: the budget in updates.
+        name: the trial's name.
 
     Raises:
         InputError: no member stayed finite.
@@ -106,7 +109,9 @@ def _sentence(
     parts = [
         f"Best at lr {best.lr:.3g} ({metric} {best.loss:.3g}, untrained {untrained:.3g})",
         f"within {100 * found.tolerance:.0f} % of it from {found.low:.2g} to {found.high:.2g}",
-        f"training fails from {edge:.2g} on" if edge else "no rate of the grid is too high to learn",
+        f"training fails from {edge:.2g} on"
+        if edge
+        else "no rate of the grid is too high to learn",
     ]
     sentence = "; ".join(parts) + "."
     if low_end < high_end and best.lr == high_end:

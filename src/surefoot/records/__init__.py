@@ -1,5 +1,7 @@
 """Floor 2, the waist: every noun that verbs return and surfaces show. No torch here."""
 
+from surefoot.records._open import find_runs as find_runs
+from surefoot.records._open import read as read
 from surefoot.records.cost import Cost as Cost
 from surefoot.records.curve import Curve as Curve
 from surefoot.records.diagnosis import Diagnosis as Diagnosis
@@ -7,6 +9,8 @@ from surefoot.records.diagnosis import Remedy as Remedy
 from surefoot.records.diagnosis import Verdict as Verdict
 from surefoot.records.finding import Attempt as Attempt
 from surefoot.records.finding import Finding as Finding
+from surefoot.records.run_log import RunLog as RunLog
+from surefoot.records.run_writer import RunWriter as RunWriter
 from surefoot.records.sensitivity import Basin as Basin
 from surefoot.records.sensitivity import Member as Member
 from surefoot.records.sensitivity import Point as Point
@@ -22,6 +26,10 @@ __all__ = [
     "Member",
     "Point",
     "Remedy",
+    "RunLog",
+    "RunWriter",
     "Sensitivity",
     "Verdict",
+    "find_runs",
+    "read",
 ]

@@ -1,0 +1,12 @@
+"""Floor 3: the rules of a diagnosis, one file each; the file's docstring explains the rule."""
+
+from surefoot.rules._rule import Rule as Rule
+from surefoot.rules._signs import Signs as Signs
+from surefoot.rules.diverged import Diverged as Diverged
+from surefoot.rules.too_high import TooHigh as TooHigh
+from surefoot.rules.too_low import TooLow as TooLow
+
+__all__ = ["ALL", "Diverged", "Rule", "Signs", "TooHigh", "TooLow"]
+
+ALL: tuple[Rule, ...] = (Diverged(), TooHigh(), TooLow())
+"""Every rule, the gravest first; of these three only the first that holds is reported."""

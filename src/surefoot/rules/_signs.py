@@ -1,0 +1,156 @@
+"""What the rules look at: a few scale-free numbers of a run, computed once."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot._curves.smoothing import noise
+from surefoot.records import Curve, RunLog
+
+__all__ = ["Signs"]
+
+Array = NDArray[np.float64]
+
+BLOCKS = 20
+"""The loss is averaged over this many blocks, so that a run of any length looks alike."""
+
+LEAST_POINTS = 20
+"""Fewer losses than this say nothing."""
+
+GOOD_UPDATE_RATIO = 0.2
+"""Early update/weight ratio at the best rate (chosen on four tuning tasks: 0.2 to 0.25)."""
+
+ESTIMATE_SPREAD = 0.7
+"""Half width of the 80 % interval of log10(lr ÷ best lr), in decades (same tasks)."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """A run seen through the eyes of the rules.
+
+    Args:
+        log: the run; it has a ``loss``.
+    """
+
+    log: RunLog
+
+    @cached_property
+    def loss(self) -> Curve:
+        """The finite losses."""
+        return self.log["loss"].finite()
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are losses enough to judge."""
+        return len(self.loss) >= LEAST_POINTS
+
+    @cached_property
+    def blocks(self) -> Array:
+        """Mean loss of each of 20 stretches."""
+        return np.array([part.mean() for part in np.array_split(self.loss.values, BLOCKS)])
+
+    @cached_property
+    def block_errors(self) -> Array:
+        """Standard error of each of these means, from the noise inside the stretch."""
+        parts = np.array_split(self.loss.values, BLOCKS)
+        return np.array([noise(part) / math.sqrt(len(part)) for part in parts])
+
+    @cached_property
+    def start(self) -> float:
+        """The loss before the first recorded update."""
+        return float(self.loss.values[0])
+
+    @cached_property
+    def final(self) -> float:
+        """The mean loss of the last twentieth."""
+        return float(self.blocks[-1])
+
+    @cached_property
+    def learned(self) -> float:
+        """How far the loss fell, from its start to its lowest stretch; 0 if it only rose."""
+        return max(self.start - float(self.blocks.min()), 0.0)
+
+    @cached_property
+    def batch_noise(self) -> float:
+        """Standard deviation of single losses around their trend."""
+        return noise(self.loss.values)
+
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether the change from start to end drowns in the noise of single losses."""
+        return abs(self.start - self.final) <= 3 * self.batch_noise
+
+    @cached_property
+    def rises(self) -> Array:
+        """How far each stretch rose above the one before it; 0 where that may be noise."""
+        changes = np.diff(self.blocks)
+        errors = np.hypot(self.block_errors[1:], self.block_errors[:-1])
+        rises = np.where(changes > 4 * errors, changes, 0.0)
+        first = float(self.blocks[0]) - self.start
+        beyond = first > 4 * (self.batch_noise + float(self.block_errors[0]))
+        return np.concatenate([[first if beyond else 0.0], rises])
+
+    @cached_property
+    def climbed(self) -> float:
+        """All rises together ÷ how far the loss fell: 0 in a steady descent."""
+        total = float(self.rises.sum())
+        if total == 0:
+            return 0.0
+        return total / self.learned if self.learned > 0 else math.inf
+
+    @cached_property
+    def first_rise(self) -> int:
+        """The update at which the first rise begins; 0 if there is none."""
+        index = int(np.argmax(self.rises > 0))
+        return self.step_of_block(index)
+
+    @cached_property
+    def late_share(self) -> float:
+        """Progress of the second half ÷ progress of the first: small once a run has flattened.
+
+        0 where the second half made no progress beyond noise; inf where only it did.
+        """
+        half = BLOCKS // 2
+        middle = float(self.blocks[half - 1 : half + 1].mean())
+        early, late = self.start - middle, middle - self.final
+        error = float(np.hypot(self.block_errors[-1], self.block_errors[half]))
+        if not late > 3 * error:
+            return 0.0
+        return late / early if early > 0 else math.inf
+
+    @cached_property
+    def early_update_ratio(self) -> float:
+        """Largest of the first three update/weight ratios; NaN where none was recorded."""
+        ratios = self.log.get("update_ratio")
+        if ratios is None:
+            return math.nan
+        early = ratios.finite().values[:3]
+        return float(early.max()) if early.size else math.nan
+
+    @cached_property
+    def estimate(self) -> float:
+        """Estimate of log10(lr ÷ best lr) from the early update/weight ratio; NaN without it."""
+        ratio = self.early_update_ratio
+        return math.log10(ratio / GOOD_UPDATE_RATIO) if ratio > 0 else math.nan
+
+    def step_of_block(self, index: int) -> int:
+        """Return the update at which the stretch number ``index`` begins."""
+        starts = [part[0] for part in np.array_split(self.loss.steps, BLOCKS)]
+        return int(starts[index])
+
+    def evidence(self) -> dict[str, float]:
+        """Return the numbers that a verdict quotes."""
+        if not self.enough:
+            return {"finite_losses": float(len(self.loss))}
+        return {
+            "first_loss": self.start,
+            "final_loss": self.final,
+            "least_loss": float(self.loss.values.min()),
+            "batch_noise": self.batch_noise,
+            "climbed_share": self.climbed,
+            "late_share": self.late_share,
+            "early_update_ratio": self.early_update_ratio,
+        }
