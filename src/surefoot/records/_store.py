@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -52,12 +53,13 @@ def claim(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if _claim_file(folder):
             return folder
+        named = folder.resolve() if folder.name in ("", "..") else folder
         for number in count(2):
-            sibling = folder.absolute().with_name(f"{folder.absolute().name}-{number}")
+            sibling = named.with_name(f"{named.name}-{number}")
             with suppress(FileExistsError):
                 sibling.mkdir()
                 if _claim_file(sibling):
-                    return folder.with_name(sibling.name) if folder.name else sibling
+                    return sibling
     except OSError as error:
         raise InputError(
             f"A run cannot be written to {folder}: {error.strerror}. Give another folder."
@@ -75,13 +77,16 @@ def _claim_file(folder: Path) -> bool:
 
 
 def begin(folder: Path) -> sqlite3.Connection:
-    """Make the tables in a claimed folder, all or nothing, and return a writer's connection."""
-    connection = connect(folder / DATABASE, "rw", timeout=_WAIT)
-    connection.executescript(
-        f"BEGIN; {';'.join(_TABLES.values())}; PRAGMA application_id = {_APPLICATION}; "
-        f"PRAGMA user_version = {FORMAT}; COMMIT;"
-    )
-    return _writing(connection)
+    """Make the tables in a claimed folder, all or nothing, and return a writer's connection.
+
+    Raises:
+        InputError: SQLite cannot write there.
+    """
+    path = folder / DATABASE
+    try:
+        return _prepared(path, _make_tables)
+    except sqlite3.Error as error:
+        raise InputError(f"{path} cannot be written: {error}. Give another folder.") from None
 
 
 def reopen(folder: Path) -> sqlite3.Connection:
@@ -96,23 +101,30 @@ def reopen(folder: Path) -> sqlite3.Connection:
             f"There is no run to resume in {folder}: it has no {DATABASE}. Give the folder of a "
             "run, or leave out resume=True to begin one."
         )
-    connection = None
     try:
-        connection = connect(path, "rw", timeout=_WAIT)
-        identify(connection, path)
-        return _writing(connection)
-    except (sqlite3.Error, LogError) as error:
-        if connection:
-            connection.close()
-        if isinstance(error, LogError):
-            raise
+        return _prepared(path, lambda connection: identify(connection, path))
+    except sqlite3.Error as error:
         raise LogError(f"{path} cannot be resumed: {error}. Begin a new run.") from None
 
 
-def _writing(connection: sqlite3.Connection) -> sqlite3.Connection:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+def _prepared(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """Return a writer's connection after ``prepare``; closed again if anything fails."""
+    connection = connect(path, "rw", timeout=_WAIT)
+    try:
+        prepare(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        f"BEGIN; {';'.join(_TABLES.values())}; PRAGMA application_id = {_APPLICATION}; "
+        f"PRAGMA user_version = {FORMAT}; COMMIT;"
+    )
 
 
 def identify(connection: sqlite3.Connection, path: Path) -> None:
@@ -125,13 +137,13 @@ def identify(connection: sqlite3.Connection, path: Path) -> None:
     # Whatever the schema of a foreign file says, none of its code runs.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
-    tables = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+    tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if not tables and not application:
         raise EmptyStoreError(
             f"{path} is an empty run: the training that began it stopped before it wrote anything. "
-            "Start that training again, or delete the folder."
+            "Begin a run elsewhere, or delete this folder."
         )
     if application != _APPLICATION:
         raise LogError(

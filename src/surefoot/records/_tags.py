@@ -31,7 +31,7 @@ _FILLER = {
 }
 _GROUP = {"group", "param", "params", "pg", "groups"}
 # Lightning's monitor: lr-AdamW, lr-AdamW-1, lr-AdamW/pg2 (but not lr-AdamW-momentum).
-_MONITOR = re.compile(r"lr-[a-z][a-z0-9]*(?:-\d+)?(?:/pg(?P<group>\d+))?")
+_MONITOR = re.compile(r"lr-[A-Z][A-Za-z0-9]*(?:-\d+)?(?:/pg(?P<group>\d+))?")
 
 
 def canonical_names(names: Iterable[str]) -> dict[str, str]:
@@ -55,11 +55,12 @@ def _claim(name: str) -> tuple[str, int] | None:
     """Return the canonical name that ``name`` means and how far from exact it is, or None."""
     if name in CANONICAL:
         return name, 0
-    text = name.rpartition(" - ")[2].strip().lower()  # "my-run - train/loss" of a W&B export
+    text = name.rpartition(" - ")[2].strip()  # "my-run - train/loss" of a W&B export
     monitor = _MONITOR.fullmatch(text)
     if monitor:
         return "lr", 10 + int(monitor["group"] or 0)
-    text = re.sub(r"[\s.:\-]+", "_", text.replace("2.0", "2"))
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text.replace("2.0", "2")).lower()
+    text = re.sub(r"[\s.:\-]+", "_", text)
     for canonical, meaning in _MEANING.items():
         found = re.search(rf"(?<![a-z])(?:{meaning.pattern})(?![a-z])", text)
         if found:

@@ -1,6 +1,5 @@
 """One run as columns: what every reader returns and every rule looks at."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -69,9 +68,8 @@ class RunLog(Record):
     @property
     def last_step(self) -> int | None:
         """The largest update at which anything was recorded; None for a run without values."""
-        tops = [np.max(curve.steps, initial=-math.inf) for curve in self.curves.values()]
-        top = max((float(step) for step in tops if math.isfinite(step)), default=None)
-        return None if top is None else int(top)
+        steps = [curve.steps[np.isfinite(curve.steps)] for curve in self.curves.values()]
+        return max((int(step.max()) for step in steps if step.size), default=None)
 
     def get(self, name: str) -> Curve | None:
         """Return the curve of that name, or None."""

@@ -8,10 +8,11 @@ import warnings
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import index
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,8 +40,8 @@ class RunWriter:
         path: the folder of the run. When it holds a run already, a numbered sibling is made:
             ``runs/digits``, ``runs/digits-2``, …; see :attr:`path`.
         tags: what is known about the run, in JSON types.
-        resume: continue the run in ``path``. Values that it recorded at or after the first step
-            that is added now are replaced.
+        resume: continue the run in ``path``. Of each curve, what it recorded at or after the
+            least step that is added now is replaced.
         flush_values: values to gather, ≥ 1.
         flush_seconds: seconds to gather for, ≥ 0.
 
@@ -50,14 +51,14 @@ class RunWriter:
 
     Example:
         >>> import tempfile
-        >>> from surefoot.records._open import read
+        >>> from surefoot.records import read
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with RunWriter(f"{folder}/digits", tags={"optimizer": "SGD"}) as writer:
         ...         for step in range(3):
-        ...             writer.add("loss", step, 1 / (1 + step))
+        ...             writer.add("loss", step, 2.0**-step)
         ...     log = read(writer.path)
-        >>> log["loss"].values[-1].round(3), log.tags["optimizer"]
-        (np.float64(0.333), 'SGD')
+        >>> log["loss"].values.tolist(), log.tags["optimizer"]
+        ([1.0, 0.5, 0.25], 'SGD')
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class RunWriter:
         self._pending = 0
         self._failed: str | None = None
         self._closed = False
-        self._lock = Lock()
+        self._lock = RLock()  # a signal handler may close us in the middle of an add
         self._process = os.getpid()
         wanted = Path(path)
         self.path = wanted if resume else claim(wanted)
@@ -106,20 +107,24 @@ class RunWriter:
             InputError: an argument is of another type.
             StateError: the writer is closed.
         """
+        try:
+            # Before the buffers are touched: this may run Python code, even wait for a GPU.
+            if type(step) is not int:
+                step = index(step)
+            if type(value) is not float:
+                value = _number(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise _refused(name, step, value) from None
         with self._lock:
             try:
                 steps, values = self._columns[name]
             except (KeyError, TypeError):
                 steps, values = self._column(name)
             try:
-                values.append(value)
                 steps.append(step)
-            except (TypeError, ValueError, OverflowError, RuntimeError):
-                del values[len(steps) :]
-                raise InputError(
-                    f"{name!r} needs a whole number as step and one number as value, not "
-                    f"{step!r:.60} and {value!r:.60}."
-                ) from None
+            except OverflowError:
+                raise _refused(name, step, value) from None
+            values.append(value)
             self._pending += 1
             if self._pending >= self._flush_values or monotonic() >= self._flush_at:
                 self._write()
@@ -150,9 +155,7 @@ class RunWriter:
             column = self._column(name)
             column[0].frombytes(whole.tobytes())
             column[1].frombytes(numbers.tobytes())
-            self._pending += len(whole)
-            if self._pending >= self._flush_values or monotonic() >= self._flush_at:
-                self._write()
+            self._gathered(len(whole))
 
     def tag(self, key: str, value: Any) -> None:
         """Record a fact about the run, in JSON types; a later value replaces an earlier one.
@@ -164,6 +167,7 @@ class RunWriter:
         with self._lock:
             self._check_open()
             self._tags.update([_tag(key, value)])
+            self._gathered(1)
 
     def flush(self) -> None:
         """Write what was gathered; after this a reader, and a crash, finds it there.
@@ -187,6 +191,7 @@ class RunWriter:
             finally:
                 self._columns = {}
                 with suppress(sqlite3.Error):  # a reader has it open: it stays in WAL mode
+                    self._connection.execute("PRAGMA busy_timeout = 500")
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     self._connection.execute("PRAGMA journal_mode = DELETE")
                 self._connection.close()
@@ -207,6 +212,12 @@ class RunWriter:
                 f"The writer of {self.path} is closed; open it again with resume=True."
             )
 
+    def _gathered(self, number: int) -> None:
+        """Count what was gathered and write it when that is due; :meth:`add` has this inline."""
+        self._pending += number
+        if self._pending >= self._flush_values or monotonic() >= self._flush_at:
+            self._write()
+
     def _column(self, name: object) -> "tuple[array[int], array[float]]":
         """Return the buffers of a curve; adding to a closed writer ends here too."""
         self._check_open()
@@ -225,7 +236,8 @@ class RunWriter:
         failure = None if self._failed else self._commit()
         self._tags.clear()
         for steps, values in self._columns.values():
-            del steps[:], values[:]
+            written = len(values)  # a step whose value is just coming stays
+            del steps[:written], values[:written]
         self._pending = 0
         if failure:
             self._failed = failure
@@ -239,9 +251,9 @@ class RunWriter:
     def _commit(self) -> str | None:
         """Write what was gathered in one transaction; return what went wrong."""
         rows = [
-            (self._session, name, len(steps), _packed(steps), _packed(values))
+            (self._session, name, len(values), _packed(steps[: len(values)]), _packed(values))
             for name, (steps, values) in self._columns.items()
-            if steps
+            if values
         ]
         if not rows and not self._tags:
             return None
@@ -258,6 +270,20 @@ class RunWriter:
         except sqlite3.Error as error:
             return str(error)
         return None
+
+
+def _number(value: object) -> float:
+    """Return any number as a float; text is refused, even if it spells one."""
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError
+    return float(cast("SupportsFloat", value))
+
+
+def _refused(name: object, step: object, value: object) -> InputError:
+    return InputError(
+        f"{name!r:.60} needs a whole number of 64 bits as step and one number as value, not "
+        f"{step!r:.60} and {value!r:.60}."
+    )
 
 
 def _packed(column: "array[int] | array[float]") -> bytes:

@@ -20,7 +20,6 @@ __all__ = ["is_csv_log", "looks_like_csv", "read_csv"]
 _STEPS = ("step", "global_step", "update", "updates", "iteration", "iter", "batch", "epoch")
 _DELIMITERS = ",;\t"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
-_NUMBER = re.compile(r"[-+\d.eE]+|[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
 _SUFFIXES = {".csv", ".tsv"}
 
 
@@ -111,9 +110,9 @@ def _read(file: Path, lines: _Lines) -> Parts:
     without_step = 0
     row_number = count()
     for row in csv.reader(text, delimiter=delimiter, strict=True):
+        if not any(row):
+            continue
         if len(row) != len(header):
-            if not any(row):
-                continue
             if not lines.complete and len(row) < len(header):
                 notes.append("The last line is incomplete and was left out.")
                 break
@@ -129,7 +128,7 @@ def _read(file: Path, lines: _Lines) -> Parts:
             if column.text is None:
                 column.take(step, row[at])
     if without_step:
-        notes.append(f"{without_step} lines without a step were left out.")
+        notes.append(f"Lines without a step were left out: {without_step}.")
     return _parts(file, header, step_at, [column for _, column in live], notes)
 
 
@@ -173,12 +172,20 @@ def _header(file: Path, line: str) -> tuple[str, list[str]]:
         header = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
     except csv.Error as error:
         raise LogError(f"{file} is no CSV: line 1: {error}.") from None
-    if all(_NUMBER.fullmatch(cell) for cell in header):
+    if all(_is_number(cell) for cell in header):
         raise LogError(
             f"{file} has no header: its first line is {line.strip()[:60]!r}. Put the names of the "
             "columns there, such as step,loss,lr."
         )
     return delimiter, header
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(name: str) -> str:

@@ -16,6 +16,7 @@ from surefoot.errors import LogError
 from surefoot.records._store import EmptyStoreError, connect, identify
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
+from surefoot.records.readers._sessions import joined, limits
 
 __all__ = ["read_surefoot"]
 
@@ -26,7 +27,7 @@ _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 # What SQLite says where a WAL index is needed and must not be made: a read-only folder.
 _READ_ONLY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
-_Block = tuple[int, NDArray[np.int64], NDArray[np.float64]]
+_Block = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 def read_surefoot(path: Path) -> Parts:
@@ -67,8 +68,8 @@ def _read_copy(path: Path) -> Parts:
 
 def _unreadable(path: Path, error: Exception) -> LogError:
     return LogError(
-        f"{path} cannot be read as a Surefoot run: {error}. If it was copied while it was "
-        "written, copy the files ending in -wal with it."
+        f"{path} cannot be read as a Surefoot run: {error}. It is damaged or of another kind; if "
+        "it was copied while it was written, copy the file ending in -wal with it."
     )
 
 
@@ -76,52 +77,60 @@ def _read(path: Path) -> Parts:
     with closing(connect(path, "ro", timeout=2.0)) as connection:
         connection.execute("BEGIN")  # one state for everything that follows
         identify(connection, path)
-        tags = {
-            key: _json(path, key, text)
+        tags = dict(
+            _tag(path, key, text)
             for key, text in connection.execute("SELECT key, value FROM tags ORDER BY rowid")
-        }
-        blocks: dict[str, list[_Block]] = {}
+        )
+        curves: dict[str, dict[int, list[_Block]]] = {}
         rows = connection.execute(
-            "SELECT session, name, count, steps, numbers FROM blocks ORDER BY id"
+            "SELECT session, name, count, steps, numbers FROM blocks ORDER BY session, id"
         )
         for session, name, count, steps, numbers in rows:
-            block = (
-                session,
-                _unpacked(path, count, steps, "<i8"),
-                _unpacked(path, count, numbers, "<f8"),
-            )
-            blocks.setdefault(name, []).append(block)
+            block = _block(path, count, steps, numbers)
+            if not isinstance(name, str):
+                raise _damaged(path)
+            curves.setdefault(name, {}).setdefault(session, []).append(block)
     notes: list[str] = []
-    curves = {name: _curve(name, parts, notes) for name, parts in blocks.items()}
-    return Parts(curves, tags, notes)
+    return Parts(
+        {name: _curve(name, list(blocks.values()), notes) for name, blocks in curves.items()},
+        tags,
+        notes,
+    )
 
 
-def _json(path: Path, key: str, text: object) -> Any:
+def _damaged(path: Path) -> LogError:
+    return LogError(f"{path} is damaged: a row does not hold what it should. Use a copy of it.")
+
+
+def _tag(path: Path, key: object, text: object) -> tuple[str, Any]:
+    if not isinstance(key, str) or not isinstance(text, str):
+        raise _damaged(path)
     try:
-        return json.loads(cast("str", text))
-    except (TypeError, ValueError, RecursionError):
-        raise LogError(f"{path} is damaged: its tag {key!r} is no JSON.") from None
+        return key, json.loads(text)
+    except (ValueError, RecursionError):
+        raise _damaged(path) from None
 
 
-def _unpacked(path: Path, count: object, blob: object, kind: str) -> NDArray[Any]:
-    if not isinstance(blob, bytes) or len(blob) != 8 * cast("int", count):
-        raise LogError(f"{path} is damaged: a block of values has not the size it should have.")
-    return np.frombuffer(blob, dtype=kind)
+def _block(path: Path, count: object, steps: object, numbers: object) -> _Block:
+    for blob in (steps, numbers):
+        if not isinstance(blob, bytes) or not isinstance(count, int) or len(blob) != 8 * count:
+            raise _damaged(path)
+    return (
+        np.frombuffer(cast("bytes", steps), dtype="<i8"),
+        np.frombuffer(cast("bytes", numbers), dtype="<f8"),
+    )
 
 
-def _curve(name: str, blocks: list[_Block], notes: list[str]) -> Curve:
-    """Join the blocks; a session that resumed at step s replaces what stood at s and later."""
-    steps = np.zeros(0, dtype=np.int64)
-    values = np.zeros(0)
-    for session in sorted({block[0] for block in blocks}):
-        new_steps = np.concatenate([block[1] for block in blocks if block[0] == session])
-        new_values = np.concatenate([block[2] for block in blocks if block[0] == session])
-        keep = steps < np.min(new_steps, initial=np.iinfo(np.int64).max)
-        if not np.all(keep):
-            notes.append(
-                f"{name}: {np.sum(~keep)} values from update {np.min(new_steps)} on were recorded "
-                "again when the run was resumed; the later ones count."
-            )
-        steps = np.concatenate([steps[keep], new_steps])
-        values = np.concatenate([values[keep], new_values])
-    return Curve(steps, values)
+def _curve(name: str, blocks: list[list[_Block]], notes: list[str]) -> Curve:
+    """Join the blocks of each session, and the sessions."""
+    steps = [np.concatenate([block[0] for block in session]) for session in blocks]
+    values = [np.concatenate([block[1] for block in session]) for session in blocks]
+    starts = [int(np.min(step, initial=np.iinfo(np.int64).max)) for step in steps]
+    curve = joined([*zip(limits(starts), steps, values, strict=True)])
+    replaced = sum(map(len, steps)) - len(curve)
+    if replaced:
+        notes.append(
+            f"{name}: {replaced} values were recorded again after the run was resumed; "
+            "the later ones count."
+        )
+    return curve

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from surefoot.errors import LogError
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
 from surefoot.records.readers._crc import masked_crc, masked_crcs
 from surefoot.records.readers._protobuf import BYTES, FIXED32, VARINT, fields, signed, varint
+from surefoot.records.readers._sessions import Session, joined, limits
 from surefoot.records.readers._tensor import tensor_scalar
 
 __all__ = ["event_files", "is_event_file_name", "looks_like_events", "read_tensorboard"]
@@ -73,7 +73,9 @@ def read_tensorboard(files: list[Path]) -> Parts:
                 if record is None or not scalars.take(record):
                     damaged += 1
         if damaged:
-            notes.append(f"{file.name}: skipped {damaged} damaged records.")
+            notes.append(
+                f"{file.name}: skipped {damaged} damaged record{'s' if damaged > 1 else ''}."
+            )
     if not records:
         reason = notes[0] if notes else "It is empty, or was cut off in its first record."
         raise LogError(
@@ -129,7 +131,6 @@ def _checked(data: bytes, ranges: list[tuple[int, int]]) -> Iterator[bytes | Non
 
 _Column = tuple["array[int]", "array[float]"]
 _Columns = dict[str, _Column]
-_Points = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 class _Scalars:
@@ -141,8 +142,8 @@ class _Scalars:
         # those → the columns of the tag.
         self._known: dict[bytes, _Column] = {}
         self._plugins: dict[bytes, bytes] = {}
-        # What was gathered before each restart, and the step at which it restarted.
-        self._earlier: list[tuple[_Columns, int]] = []
+        # The step at which each session started, and what it recorded; the last one is going on.
+        self._sessions: list[tuple[int, _Columns]] = [(0, self._columns)]
 
     def take(self, event: bytes) -> bool:
         """Take the scalars of one event; False if it is no message."""
@@ -161,20 +162,13 @@ class _Scalars:
 
     def curves(self) -> dict[str, Curve]:
         """Return what was gathered; a restart at step s replaces what stood at s and later."""
-        pieces: dict[str, list[_Points]] = {}
-        limit: int | None = None
-        for columns, restart in [*self._earlier, (self._columns, None)][::-1]:
-            limit = restart if limit is None or restart is None else min(limit, restart)
+        sessions: dict[str, list[Session]] = {}
+        starts = [start for start, _ in self._sessions]
+        for limit, (_, columns) in zip(limits(starts), self._sessions, strict=True):
             for tag, (steps, values) in columns.items():
-                step, value = np.array(steps, dtype=np.int64), np.array(values, dtype=np.float64)
-                keep = step < limit if limit is not None else slice(None)
-                pieces.setdefault(tag, []).append((step[keep], value[keep]))
-        tags = dict.fromkeys(tag for columns, _ in self._earlier for tag in columns)
-        order = [*tags, *(tag for tag in self._columns if tag not in tags)]
-        return {
-            tag: Curve(*(np.concatenate(part) for part in zip(*pieces[tag][::-1], strict=True)))
-            for tag in order
-        }
+                session = (limit, np.array(steps, np.int64), np.array(values, np.float64))
+                sessions.setdefault(tag, []).append(session)
+        return {tag: joined(parts) for tag, parts in sessions.items()}
 
     def _column(self, tag: bytes) -> _Column:
         name = tag.decode("utf-8", "replace")
@@ -215,12 +209,13 @@ class _Scalars:
                     self._take_value(step, cast("bytes", value))
 
     def _restart(self, step: int) -> None:
-        if self._columns:
-            self._earlier.append((self._columns, step))
+        """Begin a session: what earlier ones recorded at ``step`` and later is void."""
+        start, columns = self._sessions[-1]
+        if columns:
             self._columns, self._known = {}, {}
-        elif self._earlier:
-            columns, before = self._earlier[-1]
-            self._earlier[-1] = columns, min(before, step)
+            self._sessions.append((step, self._columns))
+        else:
+            self._sessions[-1] = min(start, step), columns
 
     def _take_value(self, step: int, message: bytes) -> None:
         tag = b""
