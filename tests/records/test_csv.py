@@ -108,6 +108,7 @@ def test_a_header_alone_is_a_run_that_has_just_begun(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("x" * 200_000 + ",y\n", "is no CSV: line 1: field larger"),
         ("", r"log.csv is empty; a log is a Surefoot run \(run.sqlite\), a TensorBoard"),
         ("\n\n", "begins with an empty line; a CSV begins with a header"),
         ("0,1\n1,2\n", "has no header: its first line is '0,1'. Put the names"),

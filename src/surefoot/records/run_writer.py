@@ -324,6 +324,4 @@ def _whole_numbers(steps: ArrayLike) -> NDArray[np.int64]:
         and np.all(given == given.round())
     ):
         return given.astype(np.int64)
-    if given.size == 0:
-        return np.zeros(given.shape, dtype=np.int64)
     raise InputError(f"steps must be whole numbers of 64 bits, not {steps!r:.60}.")

@@ -38,14 +38,20 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
     """
     position = 0
     while position < len(data):
-        key, position = varint(data, position)
+        key = data[position]
+        position += 1
+        if key > 127:
+            key, position = varint(data, position - 1)
         wire = key & 7
         if wire == VARINT:
             value, position = varint(data, position)
             yield key >> 3, wire, value
             continue
         if wire == BYTES:
-            length, position = varint(data, position)
+            length = data[position]
+            position += 1
+            if length > 127:
+                length, position = varint(data, position - 1)
         elif wire in (FIXED32, FIXED64):
             length = 4 if wire == FIXED32 else 8
         else:

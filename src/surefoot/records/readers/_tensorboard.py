@@ -30,6 +30,7 @@ _HEADER = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
 _FRAME = _HEADER.size + _TAIL.size
 _FLOAT = struct.Struct("<f")
+_FLOAT_KEY = b"\x15"  # Value.simple_value: field 2, four bytes
 _START = 1  # SessionLog.status
 
 
@@ -176,6 +177,8 @@ class _Scalars:
 
     def _learn(self, rest: bytes) -> _Column | None:
         """Return the columns if ``rest`` is one summary of one plain scalar, and remember it."""
+        if rest[-5:-4] != _FLOAT_KEY:
+            return None
         layout = [(5, BYTES), (1, BYTES)]
         message: int | bytes = rest
         for expected in layout:
