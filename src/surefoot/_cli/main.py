@@ -3,7 +3,6 @@
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 import surefoot
@@ -28,7 +27,7 @@ app.command("diagnose")(diagnose.command)
 app.command("schedule")(schedule.command)
 app.command("report")(report.command)
 
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
+USAGE, FAILED = 2, 1
 
 
 def _show_version(asked: bool) -> None:
@@ -51,7 +50,7 @@ def main(
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 2 bad input, 1 anything else, 130 interrupted.
+    """Run the command and exit: 0 done, 2 bad input, 1 anything else.
 
     Args:
         arguments: instead of the process's own.
@@ -60,15 +59,7 @@ def run(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words
     words = ["--debug"] * debug + [word for word in words if word != "--debug"]
     try:
-        code = app(words, prog_name="surefoot", standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("interrupted.")
-        sys.exit(INTERRUPTED)
+        app(words, prog_name="surefoot")
     except SurefootError as error:
         if debug:
             raise
@@ -79,4 +70,3 @@ def run(arguments: list[str] | None = None) -> None:
             raise
         complain(f"{type(error).__name__}: {error}\nRun again with --debug for the traceback.")
         sys.exit(FAILED)
-    sys.exit(code or 0)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -119,13 +120,13 @@ class Scheduler(LRScheduler):
         self.last_epoch = checks.count("update", update)
         self._write()
 
-    def get_last_lr(self) -> list[float]:
+    def get_last_lr(self) -> list[float | Tensor]:
         """Return what torch calls so: the learning rates now in the optimizer."""
         return list(self._last_lr)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """Return the learning rates of the next update, one for each group."""
-        return self.lr_at(self.last_epoch)
+        return list(self.lr_at(self.last_epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as JSON types: the update, the schedule, its total and the base lrs."""
