@@ -79,6 +79,7 @@ def _layout(figure: FigureData, height: int) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
+        "meta": {"raise": 0},
         "showlegend": any(s.in_legend for panel in figure.panels for s in panel.series),
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.17, "yanchor": "top"},
         "shapes": [],
@@ -116,6 +117,7 @@ def _margins(
             )
             bottom = lower + 16 * (caption.count("<br>") + 1)
             layout["height"] += bottom
+    layout["meta"]["raise"] = RAISE * frames[0].raised
     layout["margin"] = {"l": 62, "r": round(14 + CHARACTER * max(labels, default=0))}
     layout["margin"] |= {"t": top, "b": bottom}
 
@@ -172,6 +174,8 @@ def _traces(series: Series, place: Frame, names: tuple[str, str]) -> list[dict[s
         "marker": {"color": look.colour, "size": 7 * series.size},
         "hovertemplate": "%{x:.4~g}: %{y:.4~g}<extra>%{fullData.name}</extra>",
     }
+    if series.label:
+        trace["meta"] = {"side": True}
     if series.kind == "step":
         trace["line"]["shape"] = "hv"
     if faint and series.kind == "line":

@@ -23,7 +23,13 @@ def sorted_curve(curve: Curve) -> Curve:
     return Curve(curve.steps[keep], curve.values[keep])
 
 
-def loss_axis(curves: Sequence[Curve], label: str = "loss", *, also: Sequence[float] = ()) -> Axis:
+def loss_axis(
+    curves: Sequence[Curve],
+    label: str = "loss",
+    *,
+    also: Sequence[float] = (),
+    explosion: float = 3.0,
+) -> Axis:
     """Return a y axis on which the learning of these runs can be seen.
 
     A loss that exploded leaves the axis at its top, and one stray value does not stretch it at
@@ -33,6 +39,8 @@ def loss_axis(curves: Sequence[Curve], label: str = "loss", *, also: Sequence[fl
         curves: losses over updates, ascending.
         label: of the axis.
         also: values that must be on the axis.
+        explosion: how far above its start, in units of what was learned, a loss must rise to be
+            cut off.
     """
     finite = [values for values in (curve.finite().values for curve in curves) if values.size]
     extra = [value for value in also if np.isfinite(value)]
@@ -42,7 +50,8 @@ def loss_axis(curves: Sequence[Curve], label: str = "loss", *, also: Sequence[fl
     top = float(max([*(values.max() for values in finite), *extra]))
     start = max([*(float(np.median(values[:_START])) for values in finite), *extra])
     span = max(start - bottom, 0.5 * abs(start))
-    if top > start + 3 * span and not (bottom > 0 and top < 300 * start):
+    stays = explosion > 1 and bottom > 0 and top < 300 * start
+    if top > start + explosion * span and not stays:
         top = 3 * start if is_wide([bottom, start]) else start + 0.6 * span
     top = max(top, bottom)
     log = is_wide([bottom, top])
@@ -100,7 +109,10 @@ def _lost(curve: Curve, axis: Axis) -> float | None:
 
 
 def _smoothed(curve: Curve, axis: Axis) -> Curve:
-    """Return the mean of a forward and a backward average, which does not lag behind."""
+    """Return the mean of a forward and a backward average, which does not lag behind.
+
+    What comes after the loss was lost is left as it is, so that it is not seen before it happens.
+    """
     span = min(max(len(curve) / 60, 2.0), 80.0)
     low, high = axis.range or (-np.inf, np.inf)
     values = np.where(np.isfinite(curve.values), curve.values, np.nan)
@@ -108,6 +120,13 @@ def _smoothed(curve: Curve, axis: Axis) -> Curve:
         values = np.log10(np.clip(values, low / 10, high * 10))
     else:
         values = np.clip(values, low - (high - low), high + (high - low))
-    line = (smooth(values, span) + smooth(values[::-1], span)[::-1]) / 2
+    lost = _lost(curve, axis)
+    stop = len(curve) if lost is None else int(np.searchsorted(curve.steps, lost))
+    seen = values[:stop]
+    before = 1 - (1 - 1 / span) ** np.arange(1, stop + 1)  # the weight of what lies before
+    after = before[::-1]
+    line = values.copy()
+    line[:stop] = before * smooth(seen, span) + after * smooth(seen[::-1], span)[::-1]
+    line[:stop] /= before + after
     line = np.where(np.isfinite(values), line, np.nan)
     return Curve(curve.steps, 10.0**line if axis.log else line)

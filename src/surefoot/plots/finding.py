@@ -24,7 +24,7 @@ def finding_figure(finding: Finding) -> FigureData:
     keep = sweep.steps > 0
     sweep = Curve(sweep.steps[keep], sweep.values[keep])
     finite = [attempt.loss for attempt in finding.attempts if math.isfinite(attempt.loss)]
-    shown = loss_axis([sweep], also=finite)
+    shown = loss_axis([sweep], also=finite, explosion=0.6)
     label = f"{finding.metric}" if not len(sweep) else "loss"
     y = Axis(label, log=shown.log, range=shown.range)
     lines = loss_series(sweep, "range test, one update per rate", "muted", y)

@@ -121,9 +121,9 @@ def _diverged(result: Sensitivity, top: float) -> list[Series]:
 def _marks(result: Sensitivity) -> tuple[Mark, ...]:
     basin, best = result.basin, result.best
     ends = [short(basin.low), short(basin.high)]
-    ends[0] = f"≤ {ends[0]}" if basin.open_low else ends[0]
-    ends[1] = f"≥ {ends[1]}" if basin.open_high else ends[1]
-    said = f"only {ends[0]}" if ends[0] == ends[1] else " … ".join(ends)
+    low = f"≤ {ends[0]}" if basin.open_low else ends[0]
+    high = f"≥ {ends[1]}" if basin.open_high else ends[1]
+    said = f"only {ends[0]}" if ends[0] == ends[1] else f"{low} … {high}"
     marks = [
         Mark("vertical", best.lr, f"best {short(best.lr)}", "good"),
         Mark("band", basin.low, f"basin {said}", "good", basin.high),

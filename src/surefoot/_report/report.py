@@ -1,0 +1,235 @@
+"""The verb ``report``: everything below a folder in one HTML file."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from surefoot._report.build import Section, Table, write_report
+from surefoot.errors import LogError, SurefootError
+from surefoot.plots import (
+    compare_runs,
+    diagnosis_figure,
+    finding_figure,
+    run_figure,
+    sensitivity_figure,
+)
+from surefoot.plots._scale import short
+from surefoot.plots.diagnosis import verdict_sentence
+from surefoot.records import Curve, Diagnosis, Finding, RunLog, Sensitivity, find_runs, read
+
+__all__ = ["report"]
+
+_TOGETHER = 12  # runs in one figure
+_DRAWN = 60  # runs with a figure of their own; the table lists all
+_LARGEST = 64 * 2**20  # bytes of a document that is looked into
+_NOUNS: dict[str, type[Finding] | type[Sensitivity] | type[Diagnosis]] = {
+    "Finding": Finding,
+    "Sensitivity": Sensitivity,
+    "Diagnosis": Diagnosis,
+}
+
+Diagnose = Callable[[RunLog], Diagnosis]
+
+
+@dataclass
+class _Found:
+    """What lies below a folder."""
+
+    runs: list[tuple[str, RunLog, Diagnosis | None]] = field(default_factory=list)
+    documents: list[tuple[str, Finding | Sensitivity | Diagnosis]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def report(
+    path: str | os.PathLike[str],
+    to: str | os.PathLike[str] = "report.html",
+    *,
+    title: str | None = None,
+    diagnose: Diagnose | None = None,
+) -> Path:
+    """Write one HTML file about the runs and the saved results below a folder.
+
+    Args:
+        path: a folder with runs of any kind that :func:`surefoot.read` reads, and with findings,
+            sensitivities and diagnoses that were saved as JSON; or one of these.
+        to: the file to write; missing folders are made.
+        title: of the report; None names the folder.
+        diagnose: what turns a run into a diagnosis; None uses :func:`surefoot.diagnose`.
+
+    Returns:
+        The path of the file. It needs no network and no other file.
+
+    Raises:
+        LogError: there is nothing to report, or the path does not exist.
+        InputError: the file cannot be written.
+        MissingExtraError: Plotly is not installed.
+    """
+    place = Path(path)
+    found = _collect(place, diagnose or _default_diagnose())
+    if not found.runs and not found.documents:
+        broken = f" What could not be read: {' '.join(found.notes)}" if found.notes else ""
+        raise LogError(
+            f"There is nothing to report in {place}: it was searched for runs (run.sqlite, "
+            "TensorBoard event files, CSV logs) and for JSON documents of a Finding, a "
+            f"Sensitivity or a Diagnosis.{broken}"
+        )
+    name = title or f"Report: {place.resolve().name}"
+    return write_report(to, name, _sections(found), _summary(found))
+
+
+def _default_diagnose() -> Diagnose:
+    from surefoot._diagnose import diagnose_log
+
+    return diagnose_log
+
+
+def _collect(place: Path, diagnose: Diagnose) -> _Found:
+    found = _Found()
+    is_document = place.is_file() and place.suffix.lower() == ".json"
+    runs = () if is_document else find_runs(place)
+    for run in runs:
+        name = _name(run, place)
+        try:
+            log = read(run)
+        except SurefootError as error:
+            found.notes.append(f"{name} was left out: {error}")
+            continue
+        found.runs.append((name, log, _diagnosed(log, diagnose, name, found.notes)))
+    documents = [place] if is_document else sorted(place.rglob("*.json")) if place.is_dir() else []
+    for document in documents:
+        _add_document(document, _name(document, place), found)
+    return found
+
+
+def _diagnosed(log: RunLog, diagnose: Diagnose, name: str, notes: list[str]) -> Diagnosis | None:
+    try:
+        return diagnose(log)
+    except SurefootError as error:
+        notes.append(f"{name} could not be diagnosed: {error}")
+        return None
+
+
+def _add_document(path: Path, name: str, found: _Found) -> None:
+    """Add the noun of a JSON document; a document of another program is passed over."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return
+        text = path.read_text(encoding="utf-8")
+        if '"surefoot"' not in text:
+            return
+        data: Any = json.loads(text)
+        noun = _NOUNS.get(str(data.get("surefoot"))) if isinstance(data, dict) else None
+        if noun is not None:
+            found.documents.append((name, noun.from_json(text)))
+    except (OSError, ValueError, RecursionError) as error:  # InputError is a ValueError
+        found.notes.append(f"{name} was left out: {error}")
+
+
+def _name(path: Path, root: Path) -> str:
+    """Return what to call a run or a document: where it lies below the folder."""
+    if path == root:
+        return path.resolve().name
+    return path.relative_to(root).as_posix().removesuffix(".json")
+
+
+def _summary(found: _Found) -> str:
+    parts: list[str] = []
+    if found.runs:
+        judged = [diagnosis for _, _, diagnosis in found.runs if diagnosis is not None]
+        healthy = sum(diagnosis.healthy for diagnosis in judged)
+        parts.append(f"{_counted(len(found.runs), 'run')}, {healthy} of them healthy.")
+    for _, document in found.documents:
+        if isinstance(document, Finding):
+            parts.append(f"Learning rate found{_of(document.name)}: {short(document.lr)}.")
+        elif isinstance(document, Sensitivity):
+            parts.append(f"Best rate of the sweep{_of(document.name)}: {short(document.best.lr)}.")
+    return " ".join(parts[:6])
+
+
+def _of(name: str) -> str:
+    return f" for {name}" if name else ""
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _sections(found: _Found) -> list[Section]:
+    sections: list[Section] = []
+    if found.runs:
+        sections.append(Section("All runs", table=_run_table(found)))
+    sections += [_document_section(name, document) for name, document in found.documents]
+    with_loss = {name: log for name, log, _ in found.runs if "loss" in log}
+    if len(with_loss) > 1:
+        sections.append(_together(with_loss))
+    sections += [_run_section(*run) for run in found.runs[:_DRAWN]]
+    notes = list(found.notes)
+    if len(found.runs) > _DRAWN:
+        notes.append(f"Figures are drawn for the first {_DRAWN} of {len(found.runs)} runs.")
+    if notes:
+        sections.append(Section("Notes", notes=tuple(notes)))
+    return sections
+
+
+def _document_section(name: str, document: Finding | Sensitivity | Diagnosis) -> Section:
+    if isinstance(document, Finding):
+        title = f"Learning rate found{_of(document.name)}: {short(document.lr)}"
+        cost = f" It cost {document.cost}."
+        return Section(title, document.reason + cost, finding_figure(document))
+    if isinstance(document, Sensitivity):
+        title = f"Loss against learning rate{_of(document.name)}"
+        cost = f" It cost {document.cost}."
+        figure = sensitivity_figure(document)
+        return Section(title, document.reason + cost, figure, _point_table(document))
+    figure = diagnosis_figure(document) if len(document.loss) else None
+    return Section(f"{name}: {document.label}", verdict_sentence(document), figure)
+
+
+def _together(logs: dict[str, RunLog]) -> Section:
+    shown = dict(list(logs.items())[:_TOGETHER])
+    sentence = f"The losses of {_counted(len(shown), 'run')}, smoothed, over the raw values."
+    if len(logs) > len(shown):
+        sentence = f"The first {len(shown)} of {len(logs)} runs. {sentence}"
+    return Section("Runs compared", sentence, compare_runs(shown))
+
+
+def _run_section(name: str, log: RunLog, diagnosis: Diagnosis | None) -> Section:
+    title = name if diagnosis is None else f"{name}: {diagnosis.label}"
+    if not log.names:
+        return Section(title, "The run is empty.", notes=log.notes)
+    figure = run_figure(log, diagnosis=diagnosis)
+    sentence = figure.caption or "The loss over the updates of the run."
+    return Section(title, sentence, figure, notes=log.notes)
+
+
+def _run_table(found: _Found) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for name, log, diagnosis in found.runs:
+        first, last = _ends(log.get("loss"))
+        updates = "–" if log.last_step is None else str(log.last_step + 1)
+        verdict = "–" if diagnosis is None else diagnosis.label
+        rows.append((name, updates, first, last, verdict))
+    return Table(("run", "updates", "first loss", "last loss", "verdict"), tuple(rows))
+
+
+def _ends(curve: Curve | None) -> tuple[str, str]:
+    if curve is None or not len(curve):
+        return "–", "–"
+    return short(float(curve.values[0]), 4), short(float(curve.values[-1]), 4)
+
+
+def _point_table(result: Sensitivity) -> Table:
+    rows = tuple(
+        (
+            short(point.lr),
+            short(point.loss, 4),
+            f"{short(point.low)} … {short(point.high)}" if math.isfinite(point.high) else "–",
+            f"{point.diverged} of {point.seeds}",
+        )
+        for point in result.points
+    )
+    return Table(("lr", result.metric, "90 % interval", "diverged"), rows)
