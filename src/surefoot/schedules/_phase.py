@@ -1,0 +1,89 @@
+"""The base of every simple schedule: one shape over one duration."""
+
+import dataclasses
+import json
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+from surefoot._base.units import Clock, in_words, nearest
+from surefoot.errors import StateError
+from surefoot.schedules._schedule import Schedule
+
+__all__ = ["Phase"]
+
+
+class Phase(Schedule):
+    """One shape over one duration; a duration of None is open and fills what remains of the run.
+
+    A new schedule is a frozen dataclass with three things: its fields, which are its arguments;
+    the check of each; and its formula. ``name`` is what it is called in text and JSON, ``words``
+    what it does, with its fields in braces, and ``durations`` names the fields that are durations::
+
+        @dataclass(frozen=True, repr=False)
+        class Linear(Phase):
+            duration: Duration | None = None
+            floor: float = 0.0
+
+            name = "linear"
+            words = "decay in a line to {floor} over {duration}"
+
+            def __post_init__(self):
+                self._check(duration=open_duration, floor=fraction)
+
+            def evaluate(self, t, xp):
+                return self.floor + (1 - self.floor) * (1 - self._progress(t, xp))
+    """
+
+    duration: Any
+    words: ClassVar[str]
+    durations: ClassVar[tuple[str, ...]] = ("duration",)
+
+    @cached_property
+    def _updates(self) -> int:
+        """The updates of the resolved phase, at least 1."""
+        if self.total == 0:
+            raise StateError(f"{self} has no updates, and so no factor.")
+        return self.total
+
+    def _local(self, t: Any, xp: Any) -> Any:
+        """Return the update within the phase, 0 … its length: past the end the end value stays."""
+        return xp.minimum(t, self._updates)
+
+    def _progress(self, t: Any, xp: Any) -> Any:
+        """Return the part of the phase that is done, 0 … 1."""
+        return xp.minimum(t, self._updates) / self._updates
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the phase has no duration and fills what remains of the run."""
+        return self.duration is None
+
+    def _length(self, clock: Clock) -> Fraction | None:
+        return None if self.duration is None else clock.updates(self.duration)
+
+    def _fit(self, updates: int, clock: Clock) -> Schedule:
+        rest = [field for field in self.durations if field != "duration"]
+        changes = {field: nearest(clock.updates(getattr(self, field))) for field in rest}
+        return dataclasses.replace(cast("Any", self), duration=updates, **changes)
+
+    def _words(self) -> str:
+        values = self._fields()
+        lengths = {field: in_words(values[field]) for field in self.durations}
+        return self.words.format(**(values | lengths))
+
+    def __str__(self) -> str:
+        arguments: list[str] = []
+        for position, field in enumerate(dataclasses.fields(cast("Any", self))):
+            value = getattr(self, field.name)
+            if value != field.default:
+                label = "" if position == 0 else f"{field.name}="
+                arguments.append(label + _literal(value))
+        return f"{self.name}({', '.join(arguments)})"
+
+
+def _literal(value: Any) -> str:
+    """Return ``value`` as the text form writes it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value).removesuffix(".0")

@@ -1,0 +1,246 @@
+"""The base of every schedule: a pure function from the update number to a factor."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot._base.checks import count, number, positive
+from surefoot._base.codec import FORMAT, dump_json
+from surefoot._base.units import Clock, stretched
+from surefoot.errors import InputError, StateError
+from surefoot.schedules import _scalar
+
+__all__ = ["Schedule"]
+
+
+class Schedule(ABC):
+    """A frozen, closed-form function of the update number that returns a factor.
+
+    The lr of an update is the group's base lr × the factor. Schedules are values: they compare by
+    content, can be hashed, pickled, and written as text (``str``) and JSON and read back equal.
+
+    =====================  ========================================================
+    ``a >> b``             b after a; each phase starts at its own update 0
+    ``a * b``, ``0.5 * a``  product of factors; binds tighter than ``>>``
+    ``a.stretch(k)``       the same shape for a run k times as long
+    ``a.resolve(total)``   all durations in updates; needed before a call
+    ``a(t)``               the factor that update ``t`` uses
+    =====================  ========================================================
+
+    Example:
+        >>> from surefoot.schedules import cosine, warmup
+        >>> plan = (warmup("10%") >> cosine(floor=0.1)).resolve(100)
+        >>> plan
+        warmup(10) >> cosine(90, floor=0.1)
+        >>> plan(0), plan(9), plan(10), plan(100), plan(10**6)
+        (0.1, 1.0, 1.0, 0.1, 0.1)
+        >>> plan.values()[[0, 9, 10]].tolist()
+        [0.1, 1.0, 1.0]
+    """
+
+    name: ClassVar[str]
+    durations: ClassVar[tuple[str, ...]] = ()
+    parts: "tuple[Schedule, ...]" = ()
+
+    __array_ufunc__ = None  # so that a NumPy number times a schedule is a schedule
+
+    @abstractmethod
+    def evaluate(self, t: Any, xp: Any) -> Any:
+        """Return the factors at the update numbers ``t``: the one formula, on any array library.
+
+        Args:
+            t: array or tracer of update numbers, ≥ 0; past the end the end value stays.
+            xp: the array module, such as ``numpy`` or ``jax.numpy``.
+
+        Raises:
+            StateError: the schedule is not resolved.
+        """
+
+    @abstractmethod
+    def _length(self, clock: Clock) -> Fraction | None:
+        """Return the exact number of updates that the schedule takes, None if it is open."""
+
+    @abstractmethod
+    def _fit(self, updates: int, clock: Clock) -> "Schedule":
+        """Return the schedule with all durations in updates, ``updates`` ≥ 1 in all."""
+
+    @abstractmethod
+    def _words(self) -> str:
+        """Return what the schedule does as a phrase that starts with a verb."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the text form, which :func:`surefoot.schedules.schedule` reads back."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    @overload
+    def __call__(self, t: float) -> float: ...
+    @overload
+    def __call__(self, t: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]: ...
+    def __call__(self, t: Any) -> Any:
+        """Return the factor that update ``t`` uses: a float for a number, an array for an array.
+
+        Raises:
+            StateError: the schedule is not resolved.
+            InputError: an update number is negative or NaN.
+        """
+        if isinstance(t, (int, float)):
+            if t >= 0:
+                return self.evaluate(t, _scalar)
+        else:
+            t = np.asarray(t, dtype=np.float64)
+            if np.all(t >= 0):
+                return self.evaluate(t, np)
+        raise InputError(f"t must be an update number ≥ 0, not {t!r:.60}.")
+
+    def values(self, n: int | None = None) -> NDArray[np.float64]:
+        """Return the factors of all updates, or of ``n`` evenly spaced times from first to last.
+
+        Raises:
+            StateError: the schedule is not resolved.
+        """
+        last = self.total - 1
+        if n is None:
+            return self(np.arange(last + 1))
+        return self(np.linspace(0, last, count("n", n, least=1)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a part has no duration and fills what remains of the run."""
+        return any(part.is_open for part in self.parts)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether all durations are whole numbers of updates, so that the schedule can be called."""
+        own = all(isinstance(getattr(self, name), int) for name in self.durations)
+        return own and all(part.is_resolved for part in self.parts)
+
+    @cached_property
+    def total(self) -> int:
+        """Number of updates of the resolved schedule.
+
+        Raises:
+            StateError: the schedule is not resolved.
+        """
+        if not self.is_resolved:
+            raise StateError(f"{self} is not resolved: call .resolve(total) first.")
+        return int(self._length(Clock(total=1)) or 0)
+
+    def resolve(
+        self,
+        total: int,
+        updates_per_epoch: float | None = None,
+        samples_per_update: float | None = None,
+        tokens_per_update: float | None = None,
+    ) -> "Schedule":
+        """Return the schedule with every duration in updates; the open phase fills what remains.
+
+        The boundaries between phases are rounded to the nearest update, so that the phases add up
+        to ``total`` exactly. Phases of length 0 vanish.
+
+        Args:
+            total: updates of the run, ≥ 1.
+            updates_per_epoch: needed by durations in epochs.
+            samples_per_update: needed by durations in samples (the batch size × accumulation).
+            tokens_per_update: needed by durations in tokens.
+
+        Raises:
+            InputError: the phases do not add up to ``total``, or a unit needs an argument.
+
+        Example:
+            >>> from surefoot.schedules import hold, linear, warmup
+            >>> (warmup("2 epochs") >> hold() >> linear("20%")).resolve(100, updates_per_epoch=5)
+            warmup(10) >> hold(70) >> linear(20)
+        """
+        clock = Clock(total, updates_per_epoch, samples_per_update, tokens_per_update)
+        length = self._length(clock)
+        if length is not None and abs(length - clock.total) >= 1:
+            raise InputError(
+                f"{self} takes {float(length):g} updates, the run has {clock.total}: leave one "
+                "phase open (without a duration), or end with hold()."
+            )
+        return self._fit(clock.total, clock)
+
+    def stretch(self, k: float) -> Self:
+        """Return the schedule for a run ``k`` times as long.
+
+        Durations in updates, epochs, samples and tokens are multiplied by ``k``. Open phases and
+        shares of the run stay, for they grow with the run.
+
+        Args:
+            k: factor of all durations, > 0.
+
+        Example:
+            >>> from surefoot.schedules import cosine, linear, warmup
+            >>> (warmup(500) >> cosine("3 epochs") >> linear("10%")).stretch(2)
+            warmup(1000) >> cosine("6 epochs") >> linear("10%")
+        """
+        k = positive("k", k)
+        values = self._fields()
+        changes: dict[str, Any] = {
+            name: stretched(values[name], k) for name in self.durations if values[name] is not None
+        }
+        if self.parts:
+            changes["parts"] = tuple(part.stretch(k) for part in self.parts)
+        return dataclasses.replace(cast("Any", self), **changes)
+
+    def __rshift__(self, other: object) -> "Schedule":
+        from surefoot.schedules._algebra import Sequence
+
+        return Sequence((self, other)) if isinstance(other, Schedule) else NotImplemented
+
+    def __mul__(self, other: object) -> "Schedule":
+        from surefoot.schedules._algebra import Product
+
+        if isinstance(other, Schedule):
+            return Product((self, other))
+        return (
+            Product((self,), cast("Any", other))
+            if isinstance(other, (SupportsFloat, SupportsIndex))
+            else NotImplemented
+        )
+
+    def __rmul__(self, other: object) -> "Schedule":
+        return self * other if isinstance(other, (SupportsFloat, SupportsIndex)) else NotImplemented
+
+    def describe(self) -> str:
+        """Return what the schedule does, in one sentence."""
+        words = self._words()
+        return f"{words[0].upper()}{words[1:]}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the schedule in JSON types: durations as they were given, and the format."""
+        return {"surefoot": "Schedule", "format": FORMAT, **self._node()}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the schedule as JSON text, which :func:`from_json` reads back."""
+        return dump_json(self.to_dict(), indent=indent)
+
+    def _node(self) -> dict[str, Any]:
+        parts = {"parts": [part._node() for part in self.parts]} if self.parts else {}
+        return {"type": self.name, **self._fields(), **parts}
+
+    def _fields(self) -> dict[str, Any]:
+        """Return the fields of the dataclass that every schedule is."""
+        return {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(cast("Any", self))
+        }
+
+    def _check(self, **checks: Callable[[str, Any], Any]) -> None:
+        """Replace each field by what its check returns."""
+        for field, check in checks.items():
+            try:
+                object.__setattr__(self, field, check(field, getattr(self, field)))
+            except OverflowError:
+                raise InputError(f"{field} is too large.") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._fields()  # without what is cached

@@ -1,0 +1,240 @@
+"""The text form of schedules: Python expression syntax, read with a whitelist, never evaluated."""
+
+import ast
+import dataclasses
+import difflib
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+from surefoot.errors import InputError, ScheduleTextError
+from surefoot.schedules._nodes import PHASES
+from surefoot.schedules._schedule import Schedule
+from surefoot.schedules.hold import constant
+
+__all__ = ["schedule"]
+
+LONGEST = 10_000
+"""Characters of the longest text that is read."""
+
+DEEPEST = 100
+"""Levels of the deepest nesting that is read."""
+
+
+def schedule(source: "str | Schedule | float") -> Schedule:
+    """Return the schedule that a text describes.
+
+    The text is what one would write in Python: calls of ``warmup``, ``hold``, ``constant``,
+    ``linear``, ``polynomial``, ``cosine``, ``step``, ``exponential``, ``inverse_time`` and
+    ``cyclic`` with literal arguments (a bare name is a call without any), put together by ``>>``,
+    ``*``, parentheses, numbers, and ``.stretch(k)``. It is parsed, not evaluated.
+
+    Args:
+        source: the text, at most 10,000 characters; a schedule is returned as it is, a number is a
+            constant factor.
+
+    Raises:
+        ScheduleTextError: the text is not such an expression; the message points at the place.
+        InputError: ``source`` is none of these.
+
+    Example:
+        >>> schedule("warmup(500) >> cosine(floor=0.1)")
+        warmup(500) >> cosine(floor=0.1)
+        >>> schedule("0.5 * linear")
+        0.5 * linear()
+        >>> schedule("warmup(500) >> cosin")
+        Traceback (most recent call last):
+        ...
+        surefoot.errors.ScheduleTextError: There is no schedule 'cosin'; did you mean 'cosine'?
+          warmup(500) >> cosin
+                         ^
+    """
+    if isinstance(source, Schedule):
+        return source
+    if isinstance(source, str):
+        return _Reader(source).read()
+    if isinstance(source, (int, float)) and not isinstance(source, bool):
+        return constant(source)
+    raise InputError(f"A schedule is a Schedule, its text, or a number, not {source!r:.60}.")
+
+
+class _Reader:
+    """One text on its way to a schedule."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = text.splitlines(keepends=True)
+        # where a line of the parsed text begins in the original one; the parsed text is put in
+        # parentheses so that it may go over several lines
+        self._starts = [0]
+        for line in self._lines:
+            self._starts.append(self._starts[-1] + len(line))
+
+    def read(self) -> Schedule:
+        text = self._text
+        if not text.strip():
+            raise ScheduleTextError(
+                'The text is empty: write a schedule such as "warmup(500) >> cosine()".', text, 0
+            )
+        if len(text) > LONGEST:
+            raise InputError(f"A schedule text has at most {LONGEST} characters, not {len(text)}.")
+        value = self._node(self._parse(), 0)
+        return value if isinstance(value, Schedule) else constant(value)
+
+    def _parse(self) -> ast.expr:
+        self._check_depth()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's remarks on odd literals
+                return ast.parse(f"({self._text}\n)", mode="eval").body
+        except SyntaxError as error:
+            column = (error.offset or 1) - 1 - (1 if error.lineno == 1 else 0)
+            position = self._position((error.lineno or 1) - 1, max(column, 0))
+            reason = (error.msg or "invalid syntax").split(" (<")[0]
+            raise ScheduleTextError(
+                f"This cannot be read ({reason}).", self._text, position
+            ) from None
+        except (ValueError, MemoryError, RecursionError) as error:
+            raise ScheduleTextError(f"This cannot be read ({error}).", self._text, 0) from None
+
+    def _check_depth(self) -> None:
+        depth = 0
+        for position, character in enumerate(self._text):
+            depth += (character in "([{") - (character in ")]}")
+            if depth > DEEPEST:
+                raise ScheduleTextError(
+                    f"Parentheses may be nested {DEEPEST} deep at most.", self._text, position
+                )
+
+    def _node(self, node: ast.expr, depth: int) -> Schedule | float:
+        """Return what an expression stands for: a schedule or a number."""
+        if depth > LONGEST:
+            self._fail(node, "This is nested too deep.")
+        if isinstance(node, ast.BinOp):
+            return self._chain(node, depth)
+        if isinstance(node, ast.Name):
+            return self._build(node, node, [], [])
+        if isinstance(node, ast.Call):
+            return self._call(node, depth)
+        return self._number(node)
+
+    def _chain(self, node: ast.BinOp, depth: int) -> Schedule | float:
+        """Return ``a op b op c …``, without one level of recursion for each operator."""
+        right: list[ast.BinOp] = []
+        left: ast.expr = node
+        while isinstance(left, ast.BinOp):
+            right.append(left)
+            left = left.left
+        value = self._node(left, depth + 1)
+        for operation in reversed(right):
+            value = self._combine(operation, value, self._node(operation.right, depth + 1))
+        return value
+
+    def _combine(
+        self, node: ast.BinOp, left: Schedule | float, right: Schedule | float
+    ) -> Schedule | float:
+        if isinstance(node.op, ast.Mult):
+            return self._checked(node, lambda: cast("Any", left) * right)
+        if isinstance(node.op, ast.RShift):
+            for value, side in ((left, node.left), (right, node.right)):
+                if not isinstance(value, Schedule):
+                    self._fail(side, f"A number cannot be a phase: write constant({value:g}).")
+            return self._checked(node, lambda: cast("Schedule", left) >> cast("Schedule", right))
+        self._fail(node.right, "Schedules are put together by '>>' and '*' only.", before=True)
+
+    def _call(self, node: ast.Call, depth: int) -> Schedule:
+        function = node.func
+        if isinstance(function, ast.Name):
+            return self._build(node, function, node.args, node.keywords)
+        if isinstance(function, ast.Attribute) and function.attr == "stretch":
+            inner = self._node(function.value, depth + 1)
+            if not isinstance(inner, Schedule):
+                self._fail(function.value, "Only a schedule can be stretched.")
+            if len(node.args) != 1 or node.keywords:
+                self._fail(node, "stretch takes one number: .stretch(2).")
+            k = self._number(node.args[0])
+            return self._checked(node.args[0], lambda: inner.stretch(k))
+        self._fail(function, "Only schedules by name, and .stretch(k), can be called here.")
+
+    def _build(
+        self, node: ast.expr, name: ast.Name, args: list[ast.expr], keywords: list[ast.keyword]
+    ) -> Schedule:
+        """Return the schedule of a call, with every wrong argument pointed at."""
+        phase = PHASES.get(name.id)
+        if phase is None:
+            close = difflib.get_close_matches(name.id, PHASES, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(PHASES)}."
+            self._fail(name, f"There is no schedule {name.id!r}; {hint}")
+        allowed = [field.name for field in dataclasses.fields(cast("Any", phase))]
+        if len(args) > len(allowed):
+            self._fail(
+                args[len(allowed)], f"{name.id} takes at most {len(allowed)} arguments: {allowed}."
+            )
+        given = dict(zip(allowed, args, strict=False))
+        for keyword in keywords:
+            if keyword.arg not in allowed:
+                word = f"no argument {keyword.arg!r}" if keyword.arg else "no '**'"
+                self._fail(keyword, f"{name.id} has {word}; it has {', '.join(allowed)}.")
+            if keyword.arg in given:
+                self._fail(keyword, f"{keyword.arg} is given twice.")
+            given[keyword.arg] = keyword.value
+        values = {field: self._literal(value) for field, value in given.items()}
+        make = cast("Callable[..., Schedule]", phase)
+        try:
+            return make(**values)
+        except (InputError, TypeError) as error:
+            wrong = next((given[field] for field in given if field in str(error).split()), node)
+            words = str(error) if isinstance(error, InputError) else self._missing(phase, given)
+            self._fail(wrong, words)
+
+    def _missing(self, phase: type[Schedule], given: dict[str, Any]) -> str:
+        needed = [
+            field.name
+            for field in dataclasses.fields(cast("Any", phase))
+            if field.default is dataclasses.MISSING and field.name not in given
+        ]
+        return f"{phase.name} needs {' and '.join(needed)}."
+
+    def _literal(self, node: ast.expr) -> Any:
+        if isinstance(node, ast.Constant) and (
+            isinstance(node.value, (str, bool)) or node.value is None
+        ):
+            return node.value
+        return self._number(node)
+
+    def _number(self, node: ast.expr) -> float:
+        sign = 1
+        inner = node
+        if isinstance(inner, ast.UnaryOp) and isinstance(inner.op, (ast.USub, ast.UAdd)):
+            sign = -1 if isinstance(inner.op, ast.USub) else 1
+            inner = inner.operand
+        if isinstance(inner, ast.Constant) and type(inner.value) in (int, float):
+            return sign * cast("float", inner.value)
+        self._fail(node, "Only schedules, numbers and quoted durations can stand here.")
+
+    def _checked(self, node: ast.AST, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except (InputError, OverflowError) as error:
+            self._fail(node, str(error))
+
+    def _fail(self, node: ast.AST, message: str, *, before: bool = False) -> NoReturn:
+        line, column = cast("Any", node).lineno - 1, cast("Any", node).col_offset
+        position = self._position(line, self._characters(line, column))
+        if before:  # point at the operator, which has no place of its own
+            position -= 1
+            while position > 0 and self._text[position] in " \t\r\n(":
+                position -= 1
+        raise ScheduleTextError(message, self._text, position)
+
+    def _characters(self, line: int, column: int) -> int:
+        """Return the characters before a place that ast gives in bytes of UTF-8."""
+        if line >= len(self._lines):
+            return 0
+        shift = 1 if line == 0 else 0  # the parenthesis put in front
+        return len(self._lines[line].encode()[: column - shift].decode(errors="ignore"))
+
+    def _position(self, line: int, column: int) -> int:
+        if line >= len(self._lines):
+            return len(self._text.rstrip())
+        return min(self._starts[line] + column, len(self._text))
