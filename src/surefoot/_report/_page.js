@@ -14,14 +14,31 @@
     if (coarse.matches) { layout.dragmode = false; }
     layout.font.color = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
     if (!narrow.matches) { return {data: data, layout: layout}; }
-    var side = layout.annotations.some(function (note) { return note.name === "side"; });
+    var room = layout.margin.t - layout.meta.raise;
     var row = 0;
     layout.annotations = layout.annotations.filter(function (note) {
-      if (note.name === "above") { note.yshift = spec.layout.meta.raise + 17 * row; row += 1; }
+      if (note.name === "level") {
+        Object.assign(note, {xanchor: "right", yanchor: "bottom", xshift: 0});
+      }
+      if (note.name === "above") { note.yshift = layout.meta.raise + 17 * row; row += 1; }
       return note.name !== "side";
     });
-    layout.margin = Object.assign({}, layout.margin,
-      {r: 14, l: 48, t: Math.max(layout.margin.t, 12 + spec.layout.meta.raise + 17 * row)});
+    var names = data.filter(function (trace) {
+      return trace.showlegend || (trace.meta && trace.meta.side);
+    }).map(function (trace) { return trace.name.length; });
+    var longest = 44 + 7 * Math.max.apply(null, names.concat([0]));
+    var columns = Math.max(1, Math.floor((window.innerWidth - 50) / longest));
+    var legend = 20 * Math.ceil(names.length / columns) + (names.length ? 8 : 0);
+    var added = Math.max(0, 10 + 17 * row - room);
+    layout.height += added + legend - layout.meta.legend;
+    layout.margin.b += legend - layout.meta.legend;
+    layout.margin.t += added;
+    layout.margin.r = 14;
+    layout.margin.l = 48;
+    layout.showlegend = names.length > 0;
+    data = data.map(function (trace) {
+      return trace.meta && trace.meta.side ? Object.assign({}, trace, {showlegend: true}) : trace;
+    });
     ["xaxis", "xaxis2"].forEach(function (name) {
       var axis = layout[name];
       if (axis && axis.tickmode === "array" && axis.tickvals.length > 5) {
@@ -30,13 +47,6 @@
         axis.ticktext = axis.ticktext.filter(keep);
       } else if (axis) { axis.nticks = 5; }
     });
-    if (side) {
-      layout.showlegend = true;
-      layout.height += 60;
-      data = data.map(function (trace) {
-        return trace.meta && trace.meta.side ? Object.assign({}, trace, {showlegend: true}) : trace;
-      });
-    }
     return {data: data, layout: layout};
   }
 

@@ -1,12 +1,11 @@
 """The verb ``report``: everything below a folder in one HTML file."""
 
-import json
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from surefoot._report.build import Section, Table, write_report
 from surefoot.errors import LogError, SurefootError
@@ -25,12 +24,14 @@ __all__ = ["report"]
 
 _TOGETHER = 12  # runs in one figure
 _DRAWN = 60  # runs with a figure of their own; the table lists all
-_LARGEST = 64 * 2**20  # bytes of a document that is looked into
+_HEAD, _LARGEST = 200, 2**28  # characters of a JSON document: to know it by, and at most
 _NOUNS: dict[str, type[Finding] | type[Sensitivity] | type[Diagnosis]] = {
     "Finding": Finding,
     "Sensitivity": Sensitivity,
     "Diagnosis": Diagnosis,
 }
+
+_KEYS = {noun: re.compile(rf'\s*\{{\s*"surefoot"\s*:\s*"{noun}"') for noun in _NOUNS}
 
 Diagnose = Callable[[RunLog], Diagnosis]
 
@@ -40,7 +41,8 @@ class _Found:
     """What lies below a folder."""
 
     runs: list[tuple[str, RunLog, Diagnosis | None]] = field(default_factory=list)
-    documents: list[tuple[str, Finding | Sensitivity | Diagnosis]] = field(default_factory=list)
+    documents: list[Finding | Sensitivity | Diagnosis] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -99,9 +101,11 @@ def _collect(place: Path, diagnose: Diagnose) -> _Found:
             found.notes.append(f"{name} was left out: {error}")
             continue
         found.runs.append((name, log, _diagnosed(log, diagnose, name, found.notes)))
-    documents = [place] if is_document else sorted(place.rglob("*.json")) if place.is_dir() else []
+    documents = [place] if is_document else sorted(place.rglob("*.json"))
     for document in documents:
-        _add_document(document, _name(document, place), found)
+        name = _name(document, place)
+        if not name.startswith(".") and "/." not in name:
+            _add_document(document, name, found)
     return found
 
 
@@ -116,17 +120,16 @@ def _diagnosed(log: RunLog, diagnose: Diagnose, name: str, notes: list[str]) -> 
 def _add_document(path: Path, name: str, found: _Found) -> None:
     """Add the noun of a JSON document; a document of another program is passed over."""
     try:
-        if path.stat().st_size > _LARGEST:
-            return
-        text = path.read_text(encoding="utf-8")
-        if '"surefoot"' not in text:
-            return
-        data: Any = json.loads(text)
-        noun = _NOUNS.get(str(data.get("surefoot"))) if isinstance(data, dict) else None
+        with path.open(encoding="utf-8", errors="replace") as file:
+            start = file.read(_HEAD)
+            noun = next((n for n, key in _KEYS.items() if key.match(start)), None)
+            text = start + file.read(_LARGEST) if noun else ""
         if noun is not None:
-            found.documents.append((name, noun.from_json(text)))
-    except (OSError, ValueError, RecursionError) as error:  # InputError is a ValueError
-        found.notes.append(f"{name} was left out: {error}")
+            document = _NOUNS[noun].from_json(text)
+            found.sections.append(_document_section(name, document))
+            found.documents.append(document)
+    except (OSError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        found.notes.append(f"{name} was left out: {error}")  # SurefootError is a ValueError here
 
 
 def _name(path: Path, root: Path) -> str:
@@ -142,7 +145,7 @@ def _summary(found: _Found) -> str:
         judged = [diagnosis for _, _, diagnosis in found.runs if diagnosis is not None]
         healthy = sum(diagnosis.healthy for diagnosis in judged)
         parts.append(f"{_counted(len(found.runs), 'run')}, {healthy} of them healthy.")
-    for _, document in found.documents:
+    for document in found.documents:
         if isinstance(document, Finding):
             parts.append(f"Learning rate found{_of(document.name)}: {short(document.lr)}.")
         elif isinstance(document, Sensitivity):
@@ -162,7 +165,7 @@ def _sections(found: _Found) -> list[Section]:
     sections: list[Section] = []
     if found.runs:
         sections.append(Section("All runs", table=_run_table(found)))
-    sections += [_document_section(name, document) for name, document in found.documents]
+    sections += found.sections
     with_loss = {name: log for name, log, _ in found.runs if "loss" in log}
     if len(with_loss) > 1:
         sections.append(_together(with_loss))
@@ -191,7 +194,7 @@ def _document_section(name: str, document: Finding | Sensitivity | Diagnosis) ->
 
 def _together(logs: dict[str, RunLog]) -> Section:
     shown = dict(list(logs.items())[:_TOGETHER])
-    sentence = f"The losses of {_counted(len(shown), 'run')}, smoothed, over the raw values."
+    sentence = f"The losses of {_counted(len(shown), 'run')}, smoothed."
     if len(logs) > len(shown):
         sentence = f"The first {len(shown)} of {len(logs)} runs. {sentence}"
     return Section("Runs compared", sentence, compare_runs(shown))

@@ -38,6 +38,8 @@ class Canvas:
 
     def sign(self, x: float, y: float, character: str, *, over: bool = True) -> None:
         """Put a character at a place; ``over`` False leaves characters that are there."""
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return
         column, row = self.cell(x, y)
         inside = 0 <= column < self.columns and 0 <= row < self.rows
         if inside and (over or ((row, column) not in self._signs and not self._dots[row][column])):

@@ -1,5 +1,6 @@
 """Figure data: what a figure shows, before anything decides how it is drawn."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -119,15 +120,24 @@ class Mark(Record):
     role: str = "muted"
     to: float | None = None
 
+    @property
+    def end(self) -> float:
+        """Where it ends; a line ends where it begins."""
+        return self.at if self.to is None else self.to
+
 
 @dataclass(frozen=True, eq=False)
 class Panel(Record):
-    """One pair of axes and what is drawn on them."""
+    """One pair of axes and what is drawn on them; marks at a place that is not finite drop out."""
 
     x: Axis
     y: Axis
     series: tuple[Series, ...] = ()
     marks: tuple[Mark, ...] = ()
+
+    def __post_init__(self) -> None:
+        kept = (mark for mark in self.marks if math.isfinite(mark.at) and math.isfinite(mark.end))
+        object.__setattr__(self, "marks", tuple(kept))
 
 
 @dataclass(frozen=True, eq=False)

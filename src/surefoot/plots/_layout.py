@@ -1,14 +1,13 @@
 """Where labels go, the same for every renderer. Pure."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from surefoot.plots._figure import FigureData, Panel, Series
-from surefoot.plots._scale import fit, place
+from surefoot.plots._scale import at, fit, place
 
 __all__ = [
     "Frame",
@@ -48,11 +47,19 @@ class TopLabel:
 
 @dataclass(frozen=True)
 class SideLabel:
-    """The label of a line, to the right of the panel; ``at`` is its height, 0 … 1."""
+    """A label to the right of the panel.
+
+    Args:
+        at: its height, 0 … 1.
+        text: the label.
+        role: its colour.
+        is_level: it belongs to a horizontal mark, not to the end of a line.
+    """
 
     at: float
     text: str
     role: str
+    is_level: bool
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def _shared_x(figure: FigureData) -> tuple[float, float]:
     for panel in figure.panels:
         for mark in panel.marks:
             if mark.kind != "horizontal":
-                values += [mark.at, mark.at if mark.to is None else mark.to]
+                values += [mark.at, mark.end]
     return fit(values, log=axis.log, pad=0.04 if axis.log else 0.02)
 
 
@@ -130,7 +137,7 @@ def _top_labels(panel: Panel, x: tuple[float, float], width: float) -> list[TopL
     for mark in panel.marks:
         if mark.kind == "horizontal" or not mark.label:
             continue
-        ends = [place(end, x, log=panel.x.log) for end in (mark.at, mark.to) if end is not None]
+        ends = [place(end, x, log=panel.x.log) for end in (mark.at, mark.end)]
         centre = sum(min(max(end, 0.0), 1.0) for end in ends) / len(ends)
         size = len(mark.label) * CHARACTER / width
         anchor, start = _anchored(centre, size)
@@ -140,7 +147,7 @@ def _top_labels(panel: Panel, x: tuple[float, float], width: float) -> list[TopL
         if row == len(taken):
             taken.append([])
         taken[row].append(box)
-        labels.append(TopLabel(_at(centre, x, panel.x.log), mark.label, mark.role, row, anchor))
+        labels.append(TopLabel(at(centre, x, log=panel.x.log), mark.label, mark.role, row, anchor))
     return labels
 
 
@@ -156,29 +163,24 @@ def _is_free(box: tuple[float, float], boxes: Sequence[tuple[float, float]]) -> 
     return all(box[1] <= other[0] or other[1] <= box[0] for other in boxes)
 
 
-def _at(share: float, ends: tuple[float, float], log: bool) -> float:
-    if log:
-        return 10 ** (math.log10(ends[0]) * (1 - share) + math.log10(ends[1]) * share)
-    return ends[0] * (1 - share) + ends[1] * share
-
-
 def side_labels(panel: Panel, y: tuple[float, float], gap: float) -> list[SideLabel]:
     """Return the labels at the right side, at least ``gap`` (share of the height) apart."""
-    wanted: list[tuple[float, str, str]] = []
+    wanted: list[SideLabel] = []
     for series in panel.series:
         if series.label and series.x.size:
             finite = np.flatnonzero(np.isfinite(series.y))
             last = finite[-1] if finite.size else -1
             lost = not finite.size or last < series.y.size - 1
-            at = 1.0 if lost else place(float(series.y[last]), y, log=panel.y.log)
-            wanted.append((min(max(at, 0.0), 1.0), clipped(series.label), series.role))
+            end = 1.0 if lost else place(float(series.y[last]), y, log=panel.y.log)
+            wanted.append(SideLabel(end, clipped(series.label), series.role, is_level=False))
     for mark in panel.marks:
         if mark.kind == "horizontal" and mark.label:
-            at = place(mark.at, y, log=panel.y.log)
-            wanted.append((min(max(at, 0.0), 1.0), clipped(mark.label), mark.role))
-    wanted.sort(key=lambda item: item[0])
-    heights = _spread([at for at, _, _ in wanted], gap)
-    return [SideLabel(at, text, role) for at, (_, text, role) in zip(heights, wanted, strict=True)]
+            end = place(mark.at, y, log=panel.y.log)
+            wanted.append(SideLabel(end, clipped(mark.label), mark.role, is_level=True))
+    wanted = [replace(label, at=min(max(label.at, 0.0), 1.0)) for label in wanted]
+    wanted.sort(key=lambda label: label.at)
+    heights = _spread([label.at for label in wanted], gap)
+    return [replace(label, at=height) for label, height in zip(wanted, heights, strict=True)]
 
 
 def _spread(heights: list[float], gap: float) -> list[float]:

@@ -118,7 +118,7 @@ def _decorate(ax: Any) -> None:
 def _draw_mark(ax: Any, mark: Mark) -> None:
     colour = style(mark.role).colour
     if mark.kind == "band":
-        ax.axvspan(mark.at, mark.to, color=colour, alpha=0.11, linewidth=0, zorder=0.5)
+        ax.axvspan(mark.at, mark.end, color=colour, alpha=0.11, linewidth=0, zorder=0.5)
     elif mark.kind == "vertical":
         ax.axvline(mark.at, color=colour, linewidth=1.2, linestyle=":", zorder=1.5)
     else:
@@ -132,7 +132,7 @@ def _draw_series(ax: Any, series: Series, place: Frame) -> Any:
         "color": look.colour,
         "alpha": _FAINT if series.emphasis == "faint" else 1.0,
         "linewidth": _WIDTH[series.emphasis],
-        "linestyle": _DASH[look.dash],
+        "linestyle": "-" if series.emphasis == "faint" else _DASH[look.dash],
         "zorder": {"faint": 2.0, "normal": 2.5, "strong": 3.0}[series.emphasis],
         "markersize": 5 * series.size,
     }

@@ -11,7 +11,7 @@ from surefoot._base.lazy import need
 from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
 from surefoot.plots._layout import CHARACTER, Frame, clipped, frame, is_empty, ordered
 from surefoot.plots._palette import GRID, TEXT, faded, style
-from surefoot.plots._scale import tick_texts, ticks
+from surefoot.plots._scale import at, tick_texts, ticks
 
 __all__ = ["plotly_spec", "to_plotly"]
 
@@ -23,6 +23,9 @@ _WIDTH = {"faint": 1.0, "normal": 2.0, "strong": 2.5}
 _FAINT = 0.28
 _CAPTION_LINE = 92
 _TITLE_LINE = 76
+_AXIS = 48  # pixels of the numbers and the label of the x axis
+_LEGEND_ROW = 20
+_PAGE = 620  # pixels that a legend is sure to have
 
 
 def to_plotly(figure: FigureData) -> Any:
@@ -42,89 +45,97 @@ def plotly_spec(figure: FigureData, *, bare: bool = False) -> dict[str, Any]:
         figure: what to draw.
         bare: leave out title and caption, for a page that shows them itself.
     """
-    many = len(figure.panels) > 1
-    height = 520 if many else 400
+    layout = _layout(figure)
     traces: list[dict[str, Any]] = []
-    layout = _layout(figure, height)
     frames: list[Frame] = []
     for index, panel in enumerate(figure.panels):
         domain = _domain(index, len(figure.panels))
-        place = frame(figure, panel, height=(domain[1] - domain[0]) * (height - 90))
+        place = frame(figure, panel, height=(domain[1] - domain[0]) * layout["height"])
         frames.append(place)
         names = ("x", "y") if index == 0 else (f"x{index + 1}", f"y{index + 1}")
-        layout[names[0].replace("x", "xaxis")] = _axis(panel.x, place.x) | {
-            "anchor": names[1],
-            "showticklabels": index == len(figure.panels) - 1,
-            "matches": "x" if index else None,
-        }
-        layout[names[1].replace("y", "yaxis")] = _axis(panel.y, place.y) | {
-            "anchor": names[0],
-            "domain": domain,
-        }
-        if index < len(figure.panels) - 1:
-            layout[names[0].replace("x", "xaxis")]["title"] = None
+        layout |= _axes(figure, index, place, names, domain)
         for series in ordered(panel):
             rank = panel.series.index(series) + 1
-            traces += [trace | {"legendrank": rank} for trace in _traces(series, place, names)]
+            traces += [
+                trace | {"legendrank": rank} for trace in _traces(series, panel.y, place, names)
+            ]
         layout["shapes"] += [_shape(mark, names) for mark in panel.marks]
         layout["annotations"] += _labels(panel, place, names)
-    _margins(figure, layout, frames, bare=bare)
+    _surround(figure, layout, frames, bare=bare)
     return {"data": traces, "layout": layout}
 
 
-def _layout(figure: FigureData, height: int) -> dict[str, Any]:
+def _layout(figure: FigureData) -> dict[str, Any]:
     return {
-        "height": height,
+        "height": 450 if len(figure.panels) > 1 else 310,  # of the panels; the rest is added later
         "font": {"family": FONT, "size": 12, "color": TEXT},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
-        "meta": {"raise": 0},
-        "showlegend": any(s.in_legend for panel in figure.panels for s in panel.series),
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.17, "yanchor": "top"},
         "shapes": [],
         "annotations": [],
     }
 
 
-def _margins(
+def _surround(
     figure: FigureData, layout: dict[str, Any], frames: list[Frame], *, bare: bool
 ) -> None:
-    """Make room for labels, title and caption, and put them there."""
+    """Add legend, title and caption around the panels, and the room that all labels need."""
     labels = [len(label.text) for place in frames for label in place.side]
-    top = 10 + ROW * frames[0].rows + RAISE * frames[0].raised
-    bottom = 48
+    named = [s.name for panel in figure.panels for s in panel.series if s.in_legend]
+    raised = RAISE * frames[0].raised
+    top, bottom = 10 + ROW * frames[0].rows + raised, _AXIS
     if not bare:
         title = textwrap.wrap(clipped(figure.title, 2 * _TITLE_LINE - 10), _TITLE_LINE)
-        caption = _wrapped(figure.caption)
-        layout["title"] = {
-            "text": "<br>".join(_safe(line) for line in title),
-            "font": {"size": 15},
-            "x": 0.0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 1.0,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12},
-        }
+        layout["title"] = _title([_safe(line) for line in title])
         top += 12 + 19 * len(title)
-        if caption:
-            lower = 78 if layout["showlegend"] else 44
-            layout["annotations"].append(
-                _text(caption, x=0, y=0, xref="paper", yref="paper")
-                | {"xanchor": "left", "yanchor": "top", "align": "left", "yshift": -lower}
-            )
-            bottom = lower + 16 * (caption.count("<br>") + 1)
-            layout["height"] += bottom
-    layout["meta"]["raise"] = RAISE * frames[0].raised
+    caption = [] if bare else textwrap.wrap(figure.caption, _CAPTION_LINE)
+    below = 16 * len(caption) + 10 if caption else 0
+    legend = _LEGEND_ROW * _legend_rows(named) + (8 if named else 0)
+    if below:
+        text = _text("<br>".join(map(_safe, caption)), x=0, y=0, xref="paper", yref="paper")
+        text |= {"xanchor": "left", "yanchor": "top", "yshift": -(bottom + legend)}
+        layout["annotations"].append(text)
+    bottom += legend + below
+    layout["height"] += top + bottom
+    layout["showlegend"] = bool(named)
+    layout["legend"] = {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "bottom"}
+    layout["legend"] |= {"yref": "container", "y": below / layout["height"]}
     layout["margin"] = {"l": 62, "r": round(14 + CHARACTER * max(labels, default=0))}
     layout["margin"] |= {"t": top, "b": bottom}
+    layout["meta"] = {"raise": raised, "legend": legend}
+
+
+def _title(lines: list[str]) -> dict[str, Any]:
+    place = {"x": 0.0, "xref": "paper", "xanchor": "left", "y": 1.0, "yanchor": "top"}
+    return {"text": "<br>".join(lines), "font": {"size": 15}, "pad": {"t": 12}} | place
+
+
+def _legend_rows(names: list[str]) -> int:
+    """Return about how many rows the legend takes: Plotly lays it out in equal columns."""
+    widths = [44 + CHARACTER * len(name) for name in names]
+    if sum(widths) <= _PAGE:
+        return min(len(names), 1)
+    return math.ceil(len(names) / max(int(_PAGE / max(widths)), 1))
+
+
+def _axes(
+    figure: FigureData, index: int, place: Frame, names: tuple[str, str], domain: list[float]
+) -> dict[str, Any]:
+    panel = figure.panels[index]
+    last = index == len(figure.panels) - 1
+    x = _axis(panel.x, place.x) | {"anchor": names[1], "showticklabels": last}
+    y = _axis(panel.y, place.y, most=4 if index else 8) | {"anchor": names[0], "domain": domain}
+    if index:
+        x["matches"] = "x"
+    if not last:
+        del x["title"]
+    return {names[0].replace("x", "xaxis"): x, names[1].replace("y", "yaxis"): y}
 
 
 def _domain(index: int, panels: int) -> list[float]:
     """Return bottom and top of a panel: the first is twice as high as each of the others."""
-    gap = 0.07
+    gap = 0.05
     unit = (1 - gap * (panels - 1)) / (panels + 1)
     if index == 0:
         return [1 - (2 * unit if panels > 1 else 1.0), 1.0]
@@ -132,7 +143,7 @@ def _domain(index: int, panels: int) -> list[float]:
     return [max(round(top - unit, 6), 0.0), round(top, 6)]
 
 
-def _axis(axis: Axis, ends: tuple[float, float]) -> dict[str, Any]:
+def _axis(axis: Axis, ends: tuple[float, float], most: int = 8) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "title": {"text": _safe(axis.label), "standoff": 8},
         "type": "log" if axis.log else "linear",
@@ -144,20 +155,22 @@ def _axis(axis: Axis, ends: tuple[float, float]) -> dict[str, Any]:
         "automargin": True,
     }
     if axis.log:
-        places = ticks(ends, log=True)
+        places = ticks(ends, log=True, most=most)
         shown |= {"tickmode": "array", "tickvals": places}
         shown |= {"ticktext": tick_texts(places)}
     else:
         large = max(abs(end) for end in ends) >= 1e4
-        shown |= {"nticks": 8, "exponentformat": "SI" if large else "e", "minexponent": 4}
+        shown |= {"nticks": most + 1, "exponentformat": "SI" if large else "e", "minexponent": 4}
     return shown
 
 
-def _traces(series: Series, place: Frame, names: tuple[str, str]) -> list[dict[str, Any]]:
+def _traces(
+    series: Series, axis: Axis, place: Frame, names: tuple[str, str]
+) -> list[dict[str, Any]]:
     look = style(series.role)
     faint = series.emphasis == "faint"
     lost = series.kind == "lost"
-    y = np.full(series.x.shape, place.y[1]) if lost else series.y
+    y = np.full(series.x.shape, at(0.999, place.y, log=axis.log)) if lost else series.y
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": {"points": "markers", "lost": "markers", "linked": "lines+markers"}.get(
@@ -170,10 +183,12 @@ def _traces(series: Series, place: Frame, names: tuple[str, str]) -> list[dict[s
         "yaxis": names[1],
         "opacity": _FAINT if faint else 1.0,
         "showlegend": series.in_legend,
-        "line": {"color": look.colour, "width": _WIDTH[series.emphasis], "dash": look.dash},
+        "line": {"color": look.colour, "width": _WIDTH[series.emphasis], "simplify": False},
         "marker": {"color": look.colour, "size": 7 * series.size},
         "hovertemplate": "%{x:.4~g}: %{y:.4~g}<extra>%{fullData.name}</extra>",
     }
+    if not faint:
+        trace["line"]["dash"] = look.dash
     if series.label:
         trace["meta"] = {"side": True}
     if series.kind == "step":
@@ -222,7 +237,7 @@ def _shape(mark: Mark, names: tuple[str, str]) -> dict[str, Any]:
     if mark.kind == "vertical":
         return {"type": "line", "x1": mark.at, "line": line} | upright
     fill = {"fillcolor": faded(mark.role, 0.11), "line": {"width": 0}, "layer": "below"}
-    return {"type": "rect", "x1": mark.to} | fill | upright
+    return {"type": "rect", "x1": mark.end} | fill | upright
 
 
 def _labels(panel: Panel, place: Frame, names: tuple[str, str]) -> list[dict[str, Any]]:
@@ -237,7 +252,8 @@ def _labels(panel: Panel, place: Frame, names: tuple[str, str]) -> list[dict[str
         where = {"xref": f"{names[0]} domain", "yref": f"{names[1]} domain"}
         text = _text(_safe(side.text), x=1, y=side.at, **where)
         text["font"]["color"] = style(side.role).colour
-        labels.append(text | {"xanchor": "left", "yanchor": "middle", "xshift": 4, "name": "side"})
+        text["name"] = "level" if side.is_level else "side"
+        labels.append(text | {"xanchor": "left", "yanchor": "middle", "xshift": 4})
     if is_empty(panel):
         where = {"xref": f"{names[0]} domain", "yref": f"{names[1]} domain"}
         labels.append(_text("no finite value was recorded", x=0.5, y=0.5, **where))
@@ -251,10 +267,6 @@ def _text(text: str, **place: Any) -> dict[str, Any]:
 def _safe(text: str) -> str:
     """Return the text so that Plotly, which knows some HTML, shows it as it is."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _wrapped(text: str) -> str:
-    return "<br>".join(_safe(line) for line in textwrap.wrap(text, _CAPTION_LINE))
 
 
 def _numbers(values: Iterable[float]) -> list[float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["fit", "is_wide", "place", "short", "tick_texts", "ticks"]
+__all__ = ["at", "fit", "is_wide", "place", "short", "tick_texts", "ticks"]
 
 DECADES_FOR_LOG = 1.5
 """A loss that spans more decades than this is drawn on a logarithmic axis."""
@@ -95,6 +95,14 @@ def place(value: float, ends: tuple[float, float], *, log: bool) -> float:
             return -math.inf
         value, low, high = math.log10(value), math.log10(low), math.log10(high)
     return (value - low) / (high - low)
+
+
+def at(share: float, ends: tuple[float, float], *, log: bool) -> float:
+    """Return the value that lies there between the ends of an axis: the inverse of ``place``."""
+    if log:
+        low, high = math.log10(ends[0]), math.log10(ends[1])
+        return 10.0 ** (low * (1 - share) + high * share)
+    return ends[0] * (1 - share) + ends[1] * share
 
 
 def ticks(ends: tuple[float, float], *, log: bool = False, most: int = 8) -> list[float]:

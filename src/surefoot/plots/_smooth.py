@@ -1,10 +1,10 @@
 """Loss curves as series: a smooth line over the faint raw values, and the y axis they need."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from surefoot._curves.smoothing import smooth
 from surefoot.plots._figure import Axis, Emphasis, Series
 from surefoot.plots._scale import fit, is_wide
 from surefoot.records import Curve
@@ -13,14 +13,21 @@ __all__ = ["loss_axis", "loss_series", "sorted_curve"]
 
 _RAW, _SMOOTH = 600, 300  # points that are kept of each
 _SHORTEST = 60  # a curve with fewer points is drawn as it is
+_FEW = 20  # up to here each value is shown as a point
+_HUGE = 1e150
 _START = 5  # values that tell where a run starts
 
 
 def sorted_curve(curve: Curve) -> Curve:
-    """Return the curve with ascending positions, without those that are not finite."""
+    """Return the curve with ascending positions, without those that are not finite.
+
+    Values at the end of what a float can hold become infinite: no axis can hold them.
+    """
     keep = np.flatnonzero(np.isfinite(curve.steps))
     keep = keep[np.argsort(curve.steps[keep], kind="stable")]
-    return Curve(curve.steps[keep], curve.values[keep])
+    values = curve.values[keep]
+    huge = np.abs(values) > _HUGE
+    return Curve(curve.steps[keep], np.where(huge, np.copysign(np.inf, values), values))
 
 
 def loss_axis(
@@ -66,6 +73,7 @@ def loss_series(
     *,
     label: str = "",
     emphasis: Emphasis = "normal",
+    legend: bool = True,
 ) -> tuple[Series, ...]:
     """Return the raw values (faint), the smooth line, and a sign where the loss was lost.
 
@@ -73,10 +81,10 @@ def loss_series(
         curve: ascending.
         name: of the smooth line.
         role: what the colour means.
-        axis: where the loss is drawn. On a logarithmic one the logarithm is smoothed, so that a
-            spike does not draw a ramp.
+        axis: where the loss is drawn; on a logarithmic one the logarithm is smoothed.
         label: beside the line; empty puts the name into the legend.
         emphasis: of the smooth line.
+        legend: False keeps the line out of the legend.
     """
     size = len(curve)
     parts: list[Series] = []
@@ -88,8 +96,9 @@ def loss_series(
         parts.append(faint)
         line = _smoothed(curve, axis)
     thin = line.thin(_SMOOTH)
-    kind = "linked" if size < 3 else "line"
-    shown = Series(name, thin.steps, thin.values, kind, role, label=label, emphasis=emphasis)
+    kind = "linked" if size <= _FEW else "line"
+    options: dict[str, Any] = {"label": label, "emphasis": emphasis, "legend": legend}
+    shown = Series(name, thin.steps, thin.values, kind, role, **options)
     lost = _lost(curve, axis)
     if lost is None:
         return (*parts, shown)
@@ -109,24 +118,21 @@ def _lost(curve: Curve, axis: Axis) -> float | None:
 
 
 def _smoothed(curve: Curve, axis: Axis) -> Curve:
-    """Return the mean of a forward and a backward average, which does not lag behind.
+    """Return the local mean under a bell of a few percent of the run.
 
-    What comes after the loss was lost is left as it is, so that it is not seen before it happens.
+    The bell is centred, so that the line does not lag behind, and ends, so that what happens
+    later is not seen much before it happens. Values beyond the axis count as if just outside.
     """
-    span = min(max(len(curve) / 60, 2.0), 80.0)
     low, high = axis.range or (-np.inf, np.inf)
-    values = np.where(np.isfinite(curve.values), curve.values, np.nan)
+    known = np.isfinite(curve.values)
+    values = np.where(known, curve.values, 0.0)
     if axis.log:
-        values = np.log10(np.clip(values, low / 10, high * 10))
+        values = np.log10(np.clip(values, low / 3, high * 3))
     else:
-        values = np.clip(values, low - (high - low), high + (high - low))
-    lost = _lost(curve, axis)
-    stop = len(curve) if lost is None else int(np.searchsorted(curve.steps, lost))
-    seen = values[:stop]
-    before = 1 - (1 - 1 / span) ** np.arange(1, stop + 1)  # the weight of what lies before
-    after = before[::-1]
-    line = values.copy()
-    line[:stop] = before * smooth(seen, span) + after * smooth(seen[::-1], span)[::-1]
-    line[:stop] /= before + after
-    line = np.where(np.isfinite(values), line, np.nan)
+        values = np.clip(values, low - (high - low) / 2, high + (high - low) / 2)
+    half = int(min(max(len(curve) / 50, 2), 300))
+    bell = np.hanning(2 * half + 3)[1:-1]
+    total = np.convolve(np.where(known, values, 0.0), bell, mode="full")[half : half + len(curve)]
+    weight = np.convolve(known.astype(np.float64), bell, mode="full")[half : half + len(curve)]
+    line = np.where(known, total / np.maximum(weight, 1e-12), np.nan)
     return Curve(curve.steps, 10.0**line if axis.log else line)

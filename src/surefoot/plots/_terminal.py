@@ -2,13 +2,14 @@
 
 import math
 import textwrap
+from collections.abc import Iterator
 
 import numpy as np
 
 from surefoot._base.checks import count
 from surefoot.plots._canvas import Canvas
 from surefoot.plots._figure import FigureData, Panel, Series
-from surefoot.plots._layout import Frame, TopLabel, clipped, frame, is_empty, ordered
+from surefoot.plots._layout import Frame, TopLabel, clipped, frame, is_empty
 from surefoot.plots._scale import place, tick_texts, ticks
 
 __all__ = ["draw_text"]
@@ -37,7 +38,7 @@ def draw_text(figure: FigureData, width: int = 80, height: int = 20) -> str:
 
 
 def _panel(figure: FigureData, panel: Panel, width: int, rows: int) -> list[str]:
-    heights = ticks(frame(figure, panel).y, log=panel.y.log, most=max(rows // 4, 2))
+    heights = ticks(frame(figure, panel).y, log=panel.y.log, most=max(rows // 3, 2))
     texts = tick_texts(heights)
     gutter = max((len(tick) for tick in texts), default=0) + 1
     columns = width - gutter - 2
@@ -49,51 +50,64 @@ def _panel(figure: FigureData, panel: Panel, width: int, rows: int) -> list[str]
         for tick, said in zip(heights, texts, strict=True)
     }
     margin = " " * (gutter + 1)
-    lines = [f"{margin}{panel.y.label}"]
+    lines = [margin + clipped(panel.y.label, columns)]
     lines += [margin + line for line in _above(spot, columns, panel.x.log)]
     for row, line in enumerate(canvas.lines()):
         tick = named.get(row, "")
         lines.append(f"{tick:>{gutter}}{'┤' if tick else '│'}{line}")
     lines += [" " * gutter + line for line in _below(panel, spot, columns)]
-    return [*lines, *legend]
+    return [*lines, *(f"  {clipped(line, width - 2)}" for line in legend)]
 
 
 def _draw(canvas: Canvas, panel: Panel, spot: Frame) -> list[str]:
     """Draw what the panel holds and return the lines of the legend."""
-    lettered = [s for s in ordered(panel) if s.emphasis != "faint" and s.kind in ("line", "step")]
-    letters = iter(_LETTERS if len(lettered) > 1 else " ")
+    lines = [s for s in panel.series if s.emphasis != "faint" and s.kind in ("line", "step")]
+    letters = iter(_LETTERS if len(lines) > 1 else "")
     points = iter(_POINTS)
-    legend: list[str] = []
-    shown = [series for series in ordered(panel) if series.emphasis != "faint"]
-    for series in shown:
-        x = [place(value, spot.x, log=panel.x.log) for value in series.x.tolist()]
-        y = [place(value, spot.y, log=panel.y.log) for value in series.y.tolist()]
-        sign = _signs(series, next(points, "•") if series.kind in ("points", "linked") else "")
-        if series.kind in ("line", "step", "linked"):
-            _lines(canvas, x, y, step=series.kind == "step")
-        if series.kind in ("line", "step"):
-            sign = next(letters, "·").strip()
-            if sign:
-                _tag(canvas, x, y, sign, len(legend))
-        elif series.kind == "lost":
-            _put(canvas, x, [1.0] * len(x), sign)
-        else:
-            _put(canvas, x, y, sign)
-        if sign and series.name and (series.legend or series.label or series.kind == "lost"):
-            legend.append(f"  {sign} {clipped(series.label or series.name, 70)}")
+    legend: dict[int, str] = {}
+    for number, series in enumerate(panel.series):
+        if series.emphasis == "faint":
+            continue
+        sign = _sign(series, letters, points)
+        _draw_series(canvas, panel, spot, series, sign, number)
+        legend[number] = f"{sign} {series.label or series.name}"
     _marks(canvas, panel, spot)
     if is_empty(panel):
         for index, letter in enumerate("no finite value was recorded"):
             canvas.sign(0.5 + (index - 14) / canvas.columns, 0.5, letter)
-    return legend
+    listed = [
+        legend[number]
+        for number, series in enumerate(panel.series)
+        if number in legend and (series.in_legend or series.label or series.kind == "lost")
+    ]
+    levels = [f"╌ {mark.label}" for mark in panel.marks if mark.kind == "horizontal"]
+    return listed + levels
 
 
-def _signs(series: Series, point: str) -> str:
+def _draw_series(
+    canvas: Canvas, panel: Panel, spot: Frame, series: Series, sign: str, number: int
+) -> None:
+    x = [place(value, spot.x, log=panel.x.log) for value in series.x.tolist()]
+    y = [place(value, spot.y, log=panel.y.log) for value in series.y.tolist()]
+    if series.kind in ("line", "step", "linked"):
+        _lines(canvas, x, y, step=series.kind == "step")
+    if series.kind == "lost":
+        _put(canvas, x, [1.0] * len(x), sign)
+    elif series.kind in ("points", "linked"):
+        _put(canvas, x, y, sign)
+    elif sign in _LETTERS:
+        _tag(canvas, x, y, sign, number)
+
+
+def _sign(series: Series, letters: Iterator[str], points: Iterator[str]) -> str:
+    """Return the character that stands for the series."""
     if series.kind == "lost":
         return "▲"
-    if series.role == "very_high" and series.kind == "points":
-        return "✕"
-    return "★" if series.name == "best" else point
+    if series.kind in ("line", "step"):
+        return next(letters, "─")
+    if series.kind == "points" and series.role in ("good", "very_high"):
+        return "★" if series.role == "good" else "✕"
+    return next(points, "•")
 
 
 def _put(canvas: Canvas, x: list[float], y: list[float], sign: str) -> None:
@@ -129,12 +143,11 @@ def _marks(canvas: Canvas, panel: Panel, spot: Frame) -> None:
             for column in range(0, canvas.columns, 2):
                 canvas.sign(column / (canvas.columns - 1), at, "╌", over=False)
             continue
-        for end in (mark.at, mark.to):
-            if end is not None:
-                at = place(end, spot.x, log=panel.x.log)
-                sign = "┊" if mark.kind == "vertical" else "·"
-                for row in range(canvas.rows):
-                    canvas.sign(at, 1 - row / max(canvas.rows - 1, 1), sign, over=False)
+        for end in (mark.at, mark.end):
+            at = place(end, spot.x, log=panel.x.log)
+            sign = "┊" if mark.kind == "vertical" else "·"
+            for row in range(canvas.rows):
+                canvas.sign(at, 1 - row / (canvas.rows - 1), sign, over=False)
 
 
 def _above(spot: Frame, columns: int, log: bool) -> list[str]:
@@ -144,14 +157,14 @@ def _above(spot: Frame, columns: int, log: bool) -> list[str]:
         line = [" "] * (columns + 1)
         for label in spot.top:
             if label.row == row:
-                start = _start(label, place(label.x, spot.x, log=log), columns)
-                line[start : start + len(label.text)] = label.text
+                said = clipped(label.text, columns)
+                start = _start(label, len(said), place(label.x, spot.x, log=log), columns)
+                line[start : start + len(said)] = said
         lines.append("".join(line[: columns + 1]))
     return lines
 
 
-def _start(label: TopLabel, at: float, columns: int) -> int:
-    size = len(label.text)
+def _start(label: TopLabel, size: int, at: float, columns: int) -> int:
     shift = {"start": 0, "middle": size // 2, "end": size - 1}[label.anchor]
     return max(min(round(at * (columns - 1)) - shift, columns - size), 0)
 
@@ -160,8 +173,8 @@ def _below(panel: Panel, spot: Frame, columns: int) -> list[str]:
     """Return the x axis, its numbers and its label; the part under a band is thick."""
     axis = ["─"] * columns
     for mark in panel.marks:
-        if mark.kind == "band" and mark.to is not None:
-            ends = [place(end, spot.x, log=panel.x.log) for end in (mark.at, mark.to)]
+        if mark.kind == "band":
+            ends = [place(end, spot.x, log=panel.x.log) for end in (mark.at, mark.end)]
             first, last = (round(min(max(end, 0.0), 1.0) * (columns - 1)) for end in ends)
             axis[first : last + 1] = "━" * (last + 1 - first)
     numbers = [" "] * (columns + 8)

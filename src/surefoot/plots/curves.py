@@ -11,6 +11,8 @@ from surefoot.records import Curve, RunLog
 
 __all__ = ["compare_runs", "learning_curves"]
 
+_WITH_RAW = 6  # runs; of more than these only the smooth lines are drawn
+
 
 def learning_curves(
     runs: Mapping[str, RunLog | Curve | tuple[RunLog | Curve, str]],
@@ -71,7 +73,9 @@ def _loss_panel(curves: Mapping[str, Curve], roles: Mapping[str, str]) -> Panel:
     shared = _shared_folder(list(curves))
     for label, curve in curves.items():
         beside = label[len(shared) :]
-        series += loss_series(curve, label, roles[label], y, label=beside)
+        lines = loss_series(curve, label, roles[label], y, label=beside)
+        raw = len(curves) <= _WITH_RAW
+        series += [line for line in lines if raw or line.emphasis != "faint"]
     return Panel(Axis("updates"), y, tuple(series))
 
 

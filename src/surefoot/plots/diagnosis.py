@@ -20,7 +20,8 @@ def diagnosis_figure(diagnosis: Diagnosis) -> FigureData:
     """
     curve = sorted_curve(diagnosis.loss)
     y = loss_axis([curve])
-    series = loss_series(curve, "", verdict_role(diagnosis), y, emphasis="strong")
+    role = verdict_role(diagnosis)
+    series = loss_series(curve, "loss", role, y, emphasis="strong", legend=False)
     panel = Panel(Axis("updates"), y, series if len(curve) else (), verdict_marks(diagnosis))
     title = f"{diagnosis.run}: {diagnosis.label}"
     return FigureData(title, (panel,), verdict_sentence(diagnosis))

@@ -1,7 +1,5 @@
 """One run as it was recorded: loss over updates and the learning rate beneath."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from surefoot.errors import InputError
@@ -32,13 +30,12 @@ def run_figure(log: RunLog, *, diagnosis: Diagnosis | None = None) -> FigureData
     y = loss_axis([curve] if checked is None else [curve, checked], name.replace("_", " "))
     role = "main" if diagnosis is None else verdict_role(diagnosis)
     named = "training loss" if name == "loss" else name
-    series = list(loss_series(curve, named, role, y, emphasis="strong"))
-    if checked is not None and len(checked):
+    both = checked is not None and len(checked) > 0
+    series = list(loss_series(curve, named, role, y, emphasis="strong", legend=both))
+    if checked is not None and both:
         thin = checked.thin(150)
         kind = "linked" if len(thin) <= 60 else "line"
         series.append(Series("validation loss", thin.steps, thin.values, kind, "second"))
-    if len(series) - sum(not part.in_legend for part in series) == 1:
-        series = [_without_legend(part) for part in series]
     marks: tuple[Mark, ...] = () if diagnosis is None else verdict_marks(diagnosis)
     panels = [Panel(Axis("updates"), y, tuple(series), marks)]
     below = lr_panel({"": log}, {"": "muted"})
@@ -58,9 +55,8 @@ def curve_figure(curve: Curve, *, name: str = "value", role: str = "main") -> Fi
     """
     curve = sorted_curve(curve)
     y = loss_axis([curve], name)
-    series = loss_series(curve, name, role, y, emphasis="strong")
-    shown = tuple(_without_legend(part) for part in series)
-    return FigureData(name, (Panel(Axis("updates"), y, shown),))
+    series = loss_series(curve, name, role, y, emphasis="strong", legend=False)
+    return FigureData(name, (Panel(Axis("updates"), y, series),))
 
 
 def lr_panel(logs: dict[str, RunLog], roles: dict[str, str]) -> Panel | None:
@@ -93,7 +89,3 @@ def _main_curve(log: RunLog) -> tuple[str, Curve]:
     if name is None:
         raise InputError(f"The run {log.name!r} is empty: there is no curve to draw.")
     return name, sorted_curve(log[name])
-
-
-def _without_legend(series: Series) -> Series:
-    return replace(series, legend=False)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from surefoot.errors import InputError
 from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
 from surefoot.plots._scale import fit, is_wide, short
 from surefoot.records import Point, Sensitivity
@@ -20,6 +21,9 @@ def sensitivity_figure(result: Sensitivity) -> FigureData:
     Args:
         result: what ``sweep`` returned.
 
+    Raises:
+        InputError: it has no points.
+
     Example:
         >>> from surefoot.records import Basin, Cost
         >>> points = tuple(Point(lr, loss, loss, loss, 1, 0) for lr, loss in [(0.1, 2), (1, 1)])
@@ -28,6 +32,8 @@ def sensitivity_figure(result: Sensitivity) -> FigureData:
         >>> [mark.label for mark in sensitivity_figure(result).panels[0].marks]
         ['best 1', 'basin only 1', 'untrained 3']
     """
+    if not result.points:
+        raise InputError("The sensitivity has no points: there is nothing to draw.")
     axis = _loss_axis(result)
     top = math.inf if axis.range is None else axis.range[1]
     series = [*_members(result, top), _mean(result, top), *_diverged(result, top)]

@@ -1,0 +1,225 @@
+"""Plotly, matplotlib, terminal and files draw every figure."""
+
+import csv
+import json
+import math
+import sys
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from example_figures import FIGURES, loss_curve, run_log, sensitivity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from surefoot.errors import InputError, MissingExtraError
+from surefoot.plots import FigureData, figure, plot, save, text
+from surefoot.plots._layout import frame
+from surefoot.plots._matplotlib import draw_matplotlib
+from surefoot.plots._plotly import plotly_spec
+from surefoot.records import Curve, RunLog
+
+
+def axes_for(data):
+    return list(Figure().subplots(len(data.panels), 1, squeeze=False)[:, 0])
+
+
+# ---------------------------------------------------------------- Plotly
+
+
+def test_plotly_takes_every_figure(example):
+    drawn = plot(example)
+    assert isinstance(drawn, go.Figure)
+    document = drawn.to_dict()
+    names = {trace["name"] for trace in document["data"]}
+    assert len(document["data"]) == sum(len(panel.series) for panel in example.panels)
+    assert all(isinstance(name, str) for name in names)
+    json.dumps(plotly_spec(example), allow_nan=False)
+
+
+def test_plotly_shows_marks_and_labels():
+    document = plot(sensitivity({0.01: 2.0, 0.1: 1.0, 1.0: math.inf})).to_dict()["layout"]
+    texts = [note["text"] for note in document["annotations"]]
+    assert {"best 0.1", "diverges from 1", "untrained 2.3"} <= set(texts)
+    assert [shape["type"] for shape in document["shapes"]] == ["line", "rect", "line", "line"]
+    assert document["xaxis"]["ticktext"][0] == "0.01"
+
+
+def test_plotly_panels_share_their_x_axis():
+    document = plot(run_log()).to_dict()["layout"]
+    assert document["xaxis2"]["matches"] == "x"
+    assert document["yaxis"]["domain"][0] > document["yaxis2"]["domain"][1]
+
+
+def test_what_plotly_takes_for_markup_is_escaped():
+    data = figure(RunLog("<a href='x'>&", {"loss": Curve([0, 1], [1, 2])}))
+    assert plotly_spec(data)["layout"]["title"]["text"] == "&lt;a href='x'&gt;&amp;"
+
+
+def test_a_gap_is_null():
+    spec = plotly_spec(figure(Curve([0, 1, 2], [1.0, math.nan, 2.0]), name="x"))
+    (line,) = [trace for trace in spec["data"] if trace["name"] == "x"]
+    assert line["y"] == [1.0, None, 2.0]
+
+
+def test_lost_points_stand_just_inside_the_top():
+    data = figure(sensitivity({0.01: 2.0, 0.1: 1.0, 1.0: math.inf}))
+    (trace,) = [t for t in plotly_spec(data)["data"] if t["name"].startswith("diverged")]
+    top = frame(data, data.panels[0]).y[1]
+    assert 0.99 * top < trace["y"][0] < top
+
+
+# ---------------------------------------------------------------- matplotlib
+
+
+def test_matplotlib_takes_every_figure(example, tmp_path):
+    path = save(example, tmp_path / "figure.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_matplotlib_draws_on_the_given_axes_and_touches_nothing_else():
+    sys.modules.pop("matplotlib.pyplot", None)
+    (ax,) = axes_for(figure(loss_curve(), name="loss"))
+    assert plot(loss_curve(), ax=ax, name="loss") is ax
+    assert "matplotlib.pyplot" not in sys.modules
+    assert ax.get_title(loc="left") == "loss"
+    assert ax.get_xlabel() == "updates"
+    assert len(ax.lines) == 2
+
+
+def test_matplotlib_axis_is_that_of_the_figure():
+    data = figure(sensitivity({1e-3: 2.0, 1e-2: 1.0, 1.0: 2.0}))
+    (ax,) = axes_for(data)
+    draw_matplotlib(data, ax)
+    assert ax.get_xscale() == "log"
+    assert ax.get_xlim() == pytest.approx(frame(data, data.panels[0]).x)
+    assert [label.get_text() for label in ax.get_xticklabels()][-1] == "1"
+
+
+@pytest.mark.parametrize("wrong", [lambda axes: axes[0], lambda axes: [*axes, axes[0]]])
+def test_too_few_or_many_axes_are_told(wrong):
+    data = figure(run_log())
+    with pytest.raises(InputError, match=r"ax must hold 2 axes.*subplots\(2, 1"):
+        plot(data, ax=wrong(axes_for(data)))
+
+
+def test_what_is_no_axes_is_told():
+    with pytest.raises(InputError, match="matplotlib axes"):
+        plot(loss_curve(), ax=3)
+
+
+def test_dollars_and_underscores_are_text(tmp_path):
+    save(FIGURES["four"](), tmp_path / "a.svg")
+    drawing = (tmp_path / "a.svg").read_text()
+    assert "_lr $9$, very high" in drawing
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def test_the_terminal_takes_every_figure(example):
+    drawn = text(example, width=72, height=12)
+    lines = drawn.splitlines()
+    assert all(len(line) <= 73 for line in lines)
+    assert lines[0][:20] == " ".join(example.title.split())[:20]
+    for panel in example.panels:
+        assert any(panel.y.label in line for line in lines)
+        assert any(panel.x.label in line for line in lines)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 5), (200, 60)])
+def test_the_terminal_keeps_to_its_size(example, width, height):
+    lines = example.to_text(width, height).splitlines()
+    assert max(len(line) for line in lines) <= width + 1
+    assert len(lines) >= height
+
+
+def test_the_terminal_says_what_the_marks_mean():
+    drawn = text(sensitivity({0.01: 2.0, 0.1: 1.0, 1.0: math.inf}))
+    for said in ("best 0.1", "diverges from 1", "untrained 2.3", "learning rate (log)", "▲", "★"):
+        assert said in drawn
+
+
+def test_lines_have_letters_where_there_are_several():
+    drawn = text(FIGURES["four"]())
+    assert "  A lr 0.001, too low" in drawn
+    assert "  D _lr $9$, very high" in drawn
+
+
+@pytest.mark.parametrize(("width", "height"), [(39, 20), (80, 4), ("a", 20)])
+def test_a_size_too_small_is_told(width, height):
+    with pytest.raises(InputError, match="must be"):
+        text(loss_curve(), width, height)
+
+
+# ---------------------------------------------------------------- any numbers
+
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(NUMBERS, max_size=80), st.lists(NUMBERS, max_size=12))
+def test_any_recorded_numbers_can_be_drawn(losses, lrs):
+    log = RunLog(
+        "any",
+        {"loss": Curve(range(len(losses)), losses), "lr": Curve(range(len(lrs)), lrs)},
+    )
+    data = figure(log)
+    json.dumps(plotly_spec(data), allow_nan=False)
+    assert text(data, 60, 8)
+    axes = axes_for(data)
+    with np.errstate(all="ignore"):
+        draw_matplotlib(data, axes)
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".html", ".json", ".csv", ".PNG"])
+def test_files_are_written_and_folders_made(tmp_path, ending):
+    path = save(loss_curve(), tmp_path / "new" / f"figure{ending}", name="loss")
+    assert path.stat().st_size > 500
+
+
+def test_other_endings_are_told(tmp_path):
+    with pytest.raises(InputError, match=r"\.html, \.png, \.svg, \.pdf, \.json, \.csv"):
+        save(loss_curve(), tmp_path / "figure.gif")
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        save(loss_curve(), tmp_path / "file" / "figure.json")
+
+
+def test_json_files_come_back(tmp_path):
+    data = figure(run_log())
+    path = save(data, tmp_path / "figure.json")
+    assert FigureData.from_json(path.read_text()).to_dict() == data.to_dict()
+
+
+def test_csv_files_hold_the_series(tmp_path):
+    path = save(sensitivity({0.01: 2.0, 0.1: 1.0}), tmp_path / "figure.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    lines = [row for row in rows if row["series"] == "validation loss"]
+    assert [(float(row["x"]), float(row["y"])) for row in lines] == [(0.01, 2.0), (0.1, 1.0)]
+
+
+def test_without_plotly_the_error_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'surefoot\[plots\]'"):
+        plot(loss_curve())
+
+
+def test_importing_plots_loads_no_heavy_library():
+    import subprocess
+
+    code = (
+        "import sys, surefoot.plots; "
+        "print(sorted({'torch', 'plotly', 'matplotlib', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
