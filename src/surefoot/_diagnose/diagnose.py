@@ -78,7 +78,12 @@ def _reason(signs: Signs, verdict: str | None) -> str:
         return verdict
     count = len(signs.loss)
     if not signs.enough:
-        return f"Only {count} losses were recorded; a judgement needs at least {LEAST_POINTS}."
+        lost = len(signs.log["loss"]) - count
+        besides = f" ({lost} more were not finite)" if lost else ""
+        return (
+            f"Only {count} finite losses were recorded{besides}; a judgement needs at least "
+            f"{LEAST_POINTS}."
+        )
     return (
         f"Healthy: the loss fell from {signs.start:.3g} to {signs.final:.3g} and had flattened "
         "without climbing back."

@@ -1,6 +1,6 @@
 """The batches of one seed: drawn once, under their own random generators, shared by all members."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -8,14 +8,15 @@ import torch
 from surefoot._engine.random_state import RandomState
 from surefoot.errors import InputError
 
-__all__ = ["Batches", "sample_count"]
+__all__ = ["Batches", "map_tensors", "sample_count"]
 
 
 class Batches:
     """Batches by number, drawn when first asked for and kept.
 
     The source is iterated under random generators seeded with ``seed``, so its order depends on
-    the seed alone; past its end it is iterated again.
+    the seed alone; past its end it is iterated again. Each asking gives a copy, so that a training
+    step that changes its batch in place changes it for nobody else.
 
     Args:
         source: batches that can be iterated again and again.
@@ -33,7 +34,7 @@ class Batches:
             with self._random.active():
                 while number >= len(self._kept):
                     self._kept.append(self._draw())
-        return self._kept[number]
+        return map_tensors(torch.clone, self._kept[number])
 
     def _draw(self) -> Any:
         for _ in range(2):
@@ -51,12 +52,30 @@ class Batches:
         raise InputError("train must hold at least one batch; it is empty.")
 
 
+def map_tensors(function: Callable[[torch.Tensor], Any], batch: Any) -> Any:
+    """Return the batch, in new containers, with the function applied to each tensor."""
+    if isinstance(batch, torch.Tensor):
+        return function(batch)
+    if isinstance(batch, dict):
+        return {key: map_tensors(function, value) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(map_tensors(function, value) for value in batch))
+    if isinstance(batch, (list, tuple)):
+        return type(batch)(map_tensors(function, value) for value in batch)
+    return batch
+
+
 def sample_count(batch: Any) -> int:
     """Return the number of samples: the length of the first tensor found, or 1."""
+    return _length(batch) or 1
+
+
+def _length(batch: Any) -> int | None:
+    """Return the length of the first tensor that has one."""
     if isinstance(batch, torch.Tensor):
-        return int(batch.shape[0]) if batch.ndim else 1
-    if isinstance(batch, dict):
+        return int(batch.shape[0]) if batch.ndim else None
+    if isinstance(batch, Mapping):
         batch = tuple(batch.values())
-    if isinstance(batch, (list, tuple)) and batch:
-        return sample_count(batch[0])
-    return 1
+    if isinstance(batch, (list, tuple)):
+        return next((found for found in map(_length, batch) if found is not None), None)
+    return None

@@ -1,9 +1,7 @@
 """The learning rates of an optimizer's parameter groups: the one place that writes them."""
 
-import copy
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch.optim import Optimizer
@@ -11,11 +9,22 @@ from torch.optim import Optimizer
 from surefoot._base import checks
 from surefoot.errors import InputError
 
-__all__ = ["adopt_base", "default_lr", "read", "restore", "write"]
+__all__ = ["adopt_base", "default_lr", "ratios", "read", "set_base", "write"]
 
 # What people start from. SGD: 0.1 beats 0.01 and 0.001 on 11 small workloads (median regret 32 %
-# against 76 and 79 %); Adagrad and RMSprop: torch's own defaults; the Adam family: 1e-3.
-_DEFAULTS = {"SGD": 0.1, "Adagrad": 0.01, "RMSprop": 0.01, "Adadelta": 1.0, "Lion": 1e-4}
+# against 76 and 79 %); the Adam family, to which most others belong: 1e-3; the rest: torch's own
+# defaults.
+_DEFAULTS = {
+    "SGD": 0.1,
+    "ASGD": 0.01,
+    "Adadelta": 1.0,
+    "Adafactor": 0.01,
+    "Adagrad": 0.01,
+    "LBFGS": 1.0,
+    "Lion": 1e-4,
+    "RMSprop": 0.01,
+    "Rprop": 0.01,
+}
 
 
 def read(optimizer: Optimizer) -> tuple[float, ...]:
@@ -50,17 +59,16 @@ def adopt_base(optimizer: Optimizer) -> tuple[float, ...]:
     return tuple(float(group["initial_lr"]) for group in optimizer.param_groups)
 
 
-def restore(group: dict[str, Any], saved: Mapping[str, Any]) -> None:
-    """Put a group's saved values back, the lr among them; keys that came since are removed."""
-    for key in set(group) - set(saved):
-        del group[key]
-    for key, value in saved.items():
-        group[key] = value if isinstance(value, torch.Tensor) else copy.copy(value)
+def set_base(optimizer: Optimizer, base: Sequence[float]) -> None:
+    """Make ``base`` the base lr of the groups; their lr stays until it is written."""
+    for group, lr in zip(optimizer.param_groups, base, strict=True):
+        group["initial_lr"] = lr
 
 
 def default_lr(optimizer: Optimizer) -> float:
-    """Return the usual learning rate of this kind of optimizer."""
-    return _DEFAULTS.get(type(optimizer).__name__, 1e-3)
+    """Return the usual learning rate of this kind of optimizer, or of the kind it derives from."""
+    names = [kind.__name__ for kind in type(optimizer).__mro__]
+    return next((_DEFAULTS[name] for name in names if name in _DEFAULTS), 1e-3)
 
 
 def ratios(optimizer: Optimizer) -> tuple[float, ...]:

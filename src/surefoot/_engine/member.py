@@ -154,7 +154,7 @@ def _scalar(value: Any) -> Any:
 def untrained_loss(trial: Trial, seed: int, batches: Batches) -> float:
     """Return the loss of the untrained model, measured as :meth:`Member.judge` measures it.
 
-    Without a validation set: on the batches of the last tenth of the budget, at most ten updates.
+    Without a validation set: on the batches of the first tenth of the budget, ten updates at most.
     """
     member = Member(trial, 1e-3, seed, batches)
     if trial.validate is not None:

@@ -124,7 +124,7 @@ class LoopProbe:
         self._optimizer = optimizer
         self._snapshot = snapshot
         self._validate = validate
-        self._model = model
+        self._arguments = _validate_arguments(validate, model)
         self._ratios = groups.ratios(optimizer)
         self.steps = steps
         self.name = ""
@@ -154,7 +154,7 @@ class LoopProbe:
         return ProbeRun(tuple(losses), loss)
 
     def _judge(self, validate: Callable[..., Any]) -> float:
-        value = validate(self._model) if _takes_model(validate) else validate()
+        value = validate(*self._arguments)
         number = checks.number("validate's result", _plain(value), finite=False)
         return number if math.isfinite(number) else math.inf
 
@@ -188,6 +188,23 @@ def _loss_value(value: Any) -> float:
         given = "None" if plain is None else f"a tensor of shape {tuple(plain.shape)}"
         raise InputError(f"train_step must return its loss as a scalar; it returned {given}.")
     return checks.number("train_step's loss", plain, finite=False)
+
+
+def _validate_arguments(
+    validate: Callable[..., Any] | None, model: nn.Module | None
+) -> tuple[nn.Module, ...]:
+    """Return what to call ``validate`` with: nothing, or the model if it takes one."""
+    if validate is None:
+        return ()
+    if not callable(validate):
+        raise InputError(
+            f"validate must be a function that returns a number, not a {type(validate).__name__}."
+        )
+    if not _takes_model(validate):
+        return ()
+    if model is None:
+        raise InputError("validate takes a model, but restore holds none: add the model to it.")
+    return (model,)
 
 
 def _takes_model(function: Callable[..., Any]) -> bool:

@@ -1,7 +1,7 @@
 """The random generators of torch, NumPy and Python: captured, put back, and kept apart."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,9 @@ class RandomState:
         torch.set_rng_state(self._torch)
         if self._cuda is not None:
             torch.cuda.set_rng_state_all(self._cuda)
+        elif torch.cuda.is_initialized():  # CUDA came to life since: back to where it began
+            for generator in torch.cuda.default_generators:
+                generator.manual_seed(generator.initial_seed())
         np.random.set_state(self._numpy)  # noqa: NPY002
         random.setstate(self._python)
 
@@ -37,7 +40,10 @@ class RandomState:
         """Return the state right after seeding every generator; the current one is untouched."""
         before = cls()
         try:
-            torch.manual_seed(seed)
+            # torch.manual_seed would also seed a CUDA that is still to come, for good
+            torch.default_generator.manual_seed(seed)
+            if torch.cuda.is_initialized():
+                torch.cuda.manual_seed_all(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
             return cls()
@@ -45,7 +51,7 @@ class RandomState:
             before.restore()
 
     @contextmanager
-    def active(self) -> Iterator[None]:
+    def active(self) -> Generator[None]:
         """Draw from this state inside the block; remember where it ended; put the old one back."""
         outside = RandomState()
         self.restore()

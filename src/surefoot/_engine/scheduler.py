@@ -1,6 +1,6 @@
 """The one small stateful object that applies a schedule to a torch optimizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from torch import Tensor
@@ -80,8 +80,7 @@ class Scheduler(LRScheduler):
         )
         groups.read(optimizer)
         if base is not None:
-            _set_base(optimizer, base)
-        self.base_lrs = list(groups.adopt_base(optimizer))
+            groups.set_base(optimizer, _checked_base(optimizer, base))
         self.last_epoch = 0
         self._step_count = 1
         self._last_lr = list(groups.read(optimizer))
@@ -154,13 +153,8 @@ class Scheduler(LRScheduler):
             StateError: it does not match, and ``on_mismatch`` is ``"error"``.
         """
         checks.one_of("on_mismatch", on_mismatch, ["error", "mine", "theirs"])
-        missing = {"version", "update", "schedule", "base"} - set(state_dict)
-        if missing or state_dict["version"] != _VERSION:
-            raise InputError(
-                "state_dict must come from a surefoot.Scheduler of this version; "
-                f"it lacks {sorted(missing) or 'nothing'} and has version "
-                f"{state_dict.get('version')!r}."
-            )
+        _check_state(state_dict)
+        update = checks.count("state_dict['update']", state_dict["update"])
         mine = self.state_dict()
         differing = [key for key in ("schedule", "base") if mine[key] != state_dict[key]]
         if differing and on_mismatch == "error":
@@ -174,12 +168,14 @@ class Scheduler(LRScheduler):
                 "checkpoint's."
             )
         if differing and on_mismatch == "theirs":
-            self.schedule = read_schedule(state_dict["schedule"])
-            _set_base(self.optimizer, state_dict["base"])
-        self.seek(int(state_dict["update"]))
+            schedule = _resolved(read_schedule(state_dict["schedule"]), None)
+            groups.set_base(self.optimizer, _checked_base(self.optimizer, state_dict["base"]))
+            self.schedule = schedule
+        self.seek(update)
 
     def _write(self) -> None:
         groups.write(self.optimizer, self.lr_at(self.last_epoch))
+        self.base_lrs = list(groups.adopt_base(self.optimizer))
         self._last_lr = list(groups.read(self.optimizer))
 
 
@@ -191,10 +187,20 @@ def _resolved(schedule: Schedule, total: int | None, **units: int | None) -> Sch
     raise InputError(f"total must be given, in updates, to fill the schedule {schedule}.")
 
 
-def _set_base(optimizer: Optimizer, base: float | Sequence[float]) -> None:
+def _check_state(state: object) -> None:
+    if not isinstance(state, Mapping):
+        raise InputError(f"state_dict must be a dict, not a {type(state).__name__}.")
+    missing = {"version", "update", "schedule", "base"} - set(state)
+    if missing or state["version"] != _VERSION:
+        raise InputError(
+            "state_dict must come from a surefoot.Scheduler of this version; it lacks "
+            f"{sorted(missing) or 'nothing'} and has version {state.get('version')!r}."
+        )
+
+
+def _checked_base(optimizer: Optimizer, base: float | Iterable[float]) -> list[float]:
     count = len(optimizer.param_groups)
-    values = list(base) if isinstance(base, Sequence) else [base] * count
+    values = list(base) if isinstance(base, Iterable) else [base] * count
     if len(values) != count:
         raise InputError(f"base must hold {count} rates, one for each group, not {len(values)}.")
-    for group, value in zip(optimizer.param_groups, values, strict=True):
-        group["initial_lr"] = checks.learning_rate("base", value)
+    return [checks.learning_rate("base", value) for value in values]

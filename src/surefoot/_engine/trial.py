@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
@@ -10,11 +11,15 @@ from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._engine import groups
+from surefoot._engine.batches import map_tensors
 from surefoot.errors import InputError
 from surefoot.schedules import Schedule
 from surefoot.schedules import schedule as read_schedule
 
 __all__ = ["Trial"]
+
+_built: WeakValueDictionary[int, nn.Parameter] = WeakValueDictionary()
+"""The trainable parameters of every model built so far, by id, while they live."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +127,9 @@ class Trial:
                 f"the model {type(model).__name__} has no trainable parameters: nothing can be "
                 "learned at any rate. Was everything frozen?"
             )
+        _check_fresh(model)
         optimizer = self.optimizer(model, checks.learning_rate("lr", lr))
-        if not isinstance(optimizer, Optimizer):
-            raise InputError(
-                f"optimizer must return a torch.optim.Optimizer, not {optimizer!r:.60}."
-            )
-        if groups.read(optimizer)[0] == 0:
-            raise InputError("optimizer must use the lr that it is given; it set lr to 0.")
+        _check_optimizer(optimizer, model)
         return model, optimizer
 
     def compute_loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
@@ -166,6 +167,36 @@ class Trial:
         return value.reshape(())
 
 
+def _check_fresh(model: nn.Module) -> None:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if any(_built.get(id(parameter)) is parameter for parameter in trainable):
+        raise InputError(
+            "model must return a fresh model each time; this one has weights of a model that it "
+            "returned before, so one training would go on where another ended. Build all of it "
+            "inside the function, or return copy.deepcopy(model)."
+        )
+    _built.update((id(parameter), parameter) for parameter in trainable)
+
+
+def _check_optimizer(optimizer: object, model: nn.Module) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise InputError(f"optimizer must return a torch.optim.Optimizer, not {optimizer!r:.60}.")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise InputError(
+            "optimizer must be one that steps on given gradients; LBFGS asks for the loss again "
+            "and again. Its learning rate can be found inside a loop of your own."
+        )
+    if groups.read(optimizer)[0] == 0:
+        raise InputError("optimizer must use the lr that it is given; it set lr to 0.")
+    own = {id(parameter) for parameter in model.parameters()}
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not own & held:
+        raise InputError(
+            "optimizer must hold the parameters of the model that it is given; it holds none of "
+            "them."
+        )
+
+
 def _check_batches(name: str, batches: Any) -> None:
     if isinstance(batches, Iterator):
         raise InputError(
@@ -177,12 +208,6 @@ def _check_batches(name: str, batches: Any) -> None:
 
 
 def _move(batch: Any, device: torch.device | str) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: _move(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(_move(value, device) for value in batch))
-    if isinstance(batch, (list, tuple)):
-        return type(batch)(_move(value, device) for value in batch)
-    return batch.to(device) if hasattr(batch, "to") else batch
+    if not isinstance(batch, torch.Tensor) and hasattr(batch, "to"):
+        return batch.to(device)
+    return map_tensors(lambda tensor: tensor.to(device, non_blocking=True), batch)

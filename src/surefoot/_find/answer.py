@@ -96,7 +96,7 @@ def _horizon(schedule: Schedule | None, share: float) -> float:
     """Return what to multiply the best rate of a short trial by for the whole budget."""
     if schedule is not None and float(schedule(10**12)) < DECAYS_BELOW:
         return 1.0
-    return share**HORIZON_EXPONENT
+    return min(share, 1.0) ** HORIZON_EXPONENT
 
 
 def _indistinct(attempt: Attempt, best: Attempt, evidence: Evidence) -> bool:

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
 from surefoot._engine.probe import LoopProbe, Probe, TrialProbe, first_module
-from surefoot._engine.snapshot import Snapshot
+from surefoot._engine.snapshot import Snapshot, listed
 from surefoot._engine.trial import Trial
 from surefoot._find.answer import answer
 from surefoot._find.search import EFFORTS, search
@@ -76,7 +76,8 @@ def find(
         restore: with a function: all that it changes: models, GradScaler, schedulers, ….
         steps: with a function: the budget of the real run in updates, ≥ 1.
         validate: with a function: what to judge by, () or (model) → number, lower is better.
-        effort: ``"quick"`` costs about half a training, ``"thorough"`` at most three.
+        effort: ``"quick"`` costs about half a training (at least 32 updates), ``"thorough"`` at
+            most three (at least 60 updates).
         schedule: the schedule of the real run: the answer is then its peak rate. A trial's own
             schedule is used where none is given.
         progress: None shows a bar where standard error is a terminal; True, False, or a function
@@ -126,8 +127,8 @@ def find(
             f"{missing} must be given: find(train_step, optimizer, restore=[model], steps=1000)."
         )
     budget = checks.count("steps", steps, least=1)
-    things = list(restore)
     plan = _resolved(schedule, budget)
+    things = listed(restore)
     with Snapshot([*things, optimizer]) as snapshot:
         probe = LoopProbe(
             what,
@@ -143,7 +144,7 @@ def find(
 def _run(probe: Probe, effort: Any, schedule: Schedule | None, progress: ProgressOption) -> Finding:
     started = time.perf_counter()
     made = 0
-    expected = round(effort.trainings * probe.steps)
+    expected = effort.most_updates(probe.steps)
     with track(progress, f"find {probe.name}".strip(), expected) as advance:
 
         def count(updates: int, text: str) -> None:

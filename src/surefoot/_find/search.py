@@ -44,13 +44,20 @@ class Effort:
     above: int
     extend: int
 
-    @property
-    def trainings(self) -> float:
-        """The most it can cost, in trainings."""
+    def sweep_updates(self, steps: int) -> int:
+        """Return the length of the range test for a budget of ``steps`` updates."""
+        return max(16, round(self.sweep * steps))
+
+    def trial_updates(self, share: float, steps: int) -> int:
+        """Return the length of one trial for a budget of ``steps`` updates."""
+        return max(4, round(share * steps))
+
+    def most_updates(self, steps: int) -> int:
+        """Return the most updates that it can cost for a budget of ``steps`` updates."""
         count = self.below + 1 + self.above + self.extend
-        total = self.sweep
+        total = self.sweep_updates(steps)
         for share, kept in self.rounds:
-            total += share * count
+            total += count * self.trial_updates(share, steps)
             count = kept
         return total
 
@@ -91,7 +98,7 @@ def search(probe: Probe, effort: Effort, schedule: Schedule | None, advance: Adv
         schedule: what the rate will be multiplied by in the real run; None is a constant rate.
         advance: told the updates made.
     """
-    sweep = _range_test(probe, max(16, round(effort.sweep * probe.steps)), advance)
+    sweep = _range_test(probe, effort.sweep_updates(probe.steps), advance)
     if len(sweep) < 8 or not np.isfinite(sweep.values[:3]).all():
         return Evidence(sweep, None, ())
     reading = read_range(sweep.steps.tolist(), sweep.values.tolist())
@@ -101,7 +108,7 @@ def search(probe: Probe, effort: Effort, schedule: Schedule | None, advance: Adv
     lrs = [centre * effort.spacing**k for k in range(-effort.below, effort.above + 1)]
     rounds: list[tuple[Attempt, ...]] = []
     for number, (share, kept) in enumerate(effort.rounds):
-        updates = max(4, round(share * probe.steps))
+        updates = effort.trial_updates(share, probe.steps)
         attempts = [_attempt(probe, lr, updates, schedule, advance) for lr in lrs]
         if number == 0:
             for _ in range(effort.extend):

@@ -32,9 +32,10 @@ def watch(
 ) -> "Watch":
     """Record loss, learning rate, gradient norm and update/weight ratio of a training.
 
-    Hooks on ``optimizer.step()`` do the measuring, so ``zero_grad`` may stand anywhere. Nothing is
-    written to the model or the optimizer, and no random number is drawn: a watched run ends with
-    the same weights as an unwatched one.
+    Hooks on ``optimizer.step()`` do the measuring, so ``zero_grad`` may stand anywhere; what they
+    measured is recorded by the ``step(loss)`` that follows. Nothing is written to the model or the
+    optimizer, and no random number is drawn: a watched run ends with the same weights as an
+    unwatched one.
 
     Args:
         model: the model in training.
@@ -72,6 +73,12 @@ def watch(
             f"optimizer must be a torch.optim.Optimizer, not a {type(optimizer).__name__}."
         )
     checks.count("every", every, least=1)
+    for quantity in quantities:
+        if not isinstance(quantity, Quantity):
+            raise InputError(
+                "quantities must hold objects such as surefoot.quantities.GradNorm(), not "
+                f"{quantity!r:.60}."
+            )
     described = {
         "optimizer": type(optimizer).__name__,
         "model": type(model).__name__,
@@ -99,6 +106,7 @@ class Watch:
         self._every = every
         self._update = first
         self._due: list[Quantity] = []
+        self._measured: dict[str, Tensor | float] = {}
         self._waiting: list[tuple[str, int, Tensor]] = []
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -117,7 +125,7 @@ class Watch:
         return self._update
 
     def step(self, loss: Tensor | float) -> None:
-        """Record the loss of the update just made. Call once per update.
+        """Record the update just made: its loss and what was measured. Call once per update.
 
         Args:
             loss: a number or a scalar tensor; it is detached and its graph is not kept.
@@ -128,6 +136,9 @@ class Watch:
         """
         self._check_open()
         self._record("loss", _scalar("loss", loss))
+        measured, self._measured = self._measured, {}
+        for name, value in measured.items():
+            self._record(name, value)
         self._update += 1
 
     def validation(self, loss: Tensor | float) -> None:
@@ -152,8 +163,10 @@ class Watch:
         self._open = False
         for hook in self._hooks:
             hook.remove()
-        self._fetch()
-        self._writer.close()
+        try:
+            self._fetch()
+        finally:
+            self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,6 +184,7 @@ class Watch:
             raise StateError("this watch is closed: record inside its with block.")
 
     def _before_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._measured = {}
         self._due = [
             quantity
             for quantity in self._quantities
@@ -183,8 +197,7 @@ class Watch:
     def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         with torch.no_grad():
             for quantity in self._due:
-                for name, value in quantity.end(optimizer).items():
-                    self._record(name, value)
+                self._measured.update(quantity.end(optimizer))
         self._due = []
 
     def _record(self, name: str, value: Tensor | float, update: int | None = None) -> None:

@@ -29,7 +29,7 @@ class Quantity(ABC):
 
 
 def parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    """Yield the parameters that this step moves: those with a gradient."""
+    """Yield the parameters that have a gradient, which are those that a step moves."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
@@ -40,4 +40,5 @@ def total_norm(tensors: list[Tensor]) -> Tensor:
     """Return the L2 norm of all the tensors together; 0 for none."""
     if not tensors:
         return torch.zeros(())
-    return torch.nn.utils.get_total_norm(tensors)
+    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
+    return torch.nn.utils.get_total_norm(dense)

@@ -15,24 +15,22 @@ class UpdateRatio(Quantity):
 
     .. math:: \frac{\|w_{t+1} - w_t\|_2}{\|w_t\|_2}
 
-    Records ``update_ratio``, dimensionless; about 1e-3 to 1e-2 in healthy training. Costs a copy of
-    the parameters and two passes over them.
+    Records ``update_ratio``, dimensionless; about 1e-3 to 1e-2 in healthy training, infinite where
+    all weights were 0. Parameters without a gradient do not count. Costs a copy of the parameters
+    and two passes over them.
 
     Reference:
         Karpathy, CS231n notes, *Neural Networks Part 3*, 2015 (the rule of thumb 1e-3).
     """
 
     def begin(self, optimizer: Optimizer) -> None:
-        """Copy the parameters."""
-        self._moved = list(parameters(optimizer))
-        self._before = [parameter.detach().clone() for parameter in self._moved]
+        """Copy the parameters: all, where the gradients are still to come, in a closure."""
+        every = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self._copies = [(p, p.detach().clone()) for p in list(parameters(optimizer)) or every]
 
     def end(self, optimizer: Optimizer) -> Mapping[str, Tensor | float]:  # noqa: ARG002
         """Return the ratio and drop the copy."""
-        steps = [
-            parameter.detach() - before
-            for parameter, before in zip(self._moved, self._before, strict=True)
-        ]
-        weight = total_norm(self._before)
-        self._moved, self._before = [], []
-        return {"update_ratio": total_norm(steps) / weight}
+        moved = [(p, before) for p, before in self._copies if p.grad is not None]
+        self._copies = []
+        steps = total_norm([p.detach() - before for p, before in moved])
+        return {"update_ratio": steps / total_norm([before for _, before in moved])}

@@ -20,6 +20,15 @@ BLOCKS = 20
 LEAST_POINTS = 20
 """Fewer losses than this say nothing."""
 
+LEAST_INSIDE = 10
+"""A stretch of fewer losses than this is too short to tell its own noise."""
+
+TAKEN_BACK = 0.1
+"""A rise of which no more than this share is left after the next stretch was one bad batch."""
+
+RESOLUTION = 1e-7
+"""Relative resolution of a number in single precision."""
+
 GOOD_UPDATE_RATIO = 0.2
 """Early update/weight ratio at the best rate (chosen on four tuning tasks: 0.2 to 0.25)."""
 
@@ -54,9 +63,20 @@ class Signs:
 
     @cached_property
     def block_errors(self) -> Array:
-        """Standard error of each of these means, from the noise inside the stretch."""
+        """Standard error of each of these means, from the noise inside the stretch.
+
+        A stretch too short to tell its noise has that of the whole run.
+        """
         parts = np.array_split(self.loss.values, BLOCKS)
-        return np.array([noise(part) / math.sqrt(len(part)) for part in parts])
+        inside = [noise(part) if len(part) >= LEAST_INSIDE else 0.0 for part in parts]
+        floors = [self.resolution if len(p) >= LEAST_INSIDE else self.batch_noise for p in parts]
+        sizes = np.array([len(part) for part in parts])
+        return np.maximum(inside, floors) / np.sqrt(sizes)
+
+    @cached_property
+    def resolution(self) -> float:
+        """The smallest difference that means anything: losses are computed in single precision."""
+        return RESOLUTION * float(np.median(np.abs(self.loss.values)))
 
     @cached_property
     def start(self) -> float:
@@ -76,21 +96,34 @@ class Signs:
     @cached_property
     def batch_noise(self) -> float:
         """Standard deviation of single losses around their trend."""
-        return noise(self.loss.values)
+        return max(noise(self.loss.values), self.resolution)
 
     @cached_property
     def is_flat(self) -> bool:
-        """Whether the change from start to end drowns in the noise of single losses."""
-        return abs(self.start - self.final) <= 3 * self.batch_noise
+        """Whether the change from start to end drowns in the noise."""
+        return abs(self.start - self.final) <= self.margin
+
+    @cached_property
+    def margin(self) -> float:
+        """How far start and end may lie apart by noise alone: three standard deviations."""
+        return 3 * math.hypot(self.batch_noise, float(self.block_errors[-1]))
 
     @cached_property
     def rises(self) -> Array:
-        """How far each stretch rose above the one before it; 0 where that may be noise."""
+        """How far each stretch rose above the one before it; 0 where that may be noise.
+
+        The largest of them is left out if the next stretch took it back: one bad batch. (Not in
+        the first stretch: there it is the mark of a first step too long.)
+        """
         changes = np.diff(self.blocks)
         errors = np.hypot(self.block_errors[1:], self.block_errors[:-1])
         rises = np.where(changes > 4 * errors, changes, 0.0)
         first = float(self.blocks[0]) - self.start
         beyond = first > 4 * (self.batch_noise + float(self.block_errors[0]))
+        top = int(np.argmax(rises))
+        after = self.blocks[top + 2 : top + 3]
+        if after.size and after[0] <= self.blocks[top] + TAKEN_BACK * rises[top]:
+            rises[top] = 0.0
         return np.concatenate([[first if beyond else 0.0], rises])
 
     @cached_property
@@ -114,7 +147,7 @@ class Signs:
         0 where the second half made no progress beyond noise; inf where only it did.
         """
         half = BLOCKS // 2
-        middle = float(self.blocks[half - 1 : half + 1].mean())
+        middle = float(np.median(self.blocks[half - 2 : half + 2]))  # no bad batch moves it
         early, late = self.start - middle, middle - self.final
         error = float(np.hypot(self.block_errors[-1], self.block_errors[half]))
         if not late > 3 * error:

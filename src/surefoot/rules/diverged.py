@@ -4,8 +4,8 @@
 that follows repairs them.
 
 **Evidence.** The last recorded loss is NaN or infinite; or the mean of the last twentieth lies
-above the first loss by more than three standard deviations of single losses and half the distance
-that the loss had ever fallen.
+above the first loss by more than three standard deviations of their difference and half the
+distance that the loss had ever fallen.
 
 **Known false alarms.** A loss that is NaN for another reason (bad data, log of zero, overflow in
 half precision). If the loss was not finite from the very first update, the rate is not to blame
@@ -42,7 +42,7 @@ class Diverged(Rule):
         if not signs.enough:
             return None
         above = signs.final - signs.start
-        if above > 3 * signs.batch_noise and above > 0.5 * signs.learned:
+        if above > signs.margin and above > 0.5 * signs.learned:
             since = self._left_for_good(signs)
             return self._lower(signs, since=since, confidence=0.9)
         return None

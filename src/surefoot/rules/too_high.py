@@ -7,7 +7,8 @@ first updates can kill units for good.
 
 * *climbing*: the run is averaged over 20 stretches; all significant rises from one stretch to the
   next (beyond four standard errors) add up to more than a fifth of the distance that it fell. In
-  a steady descent they add up to nothing;
+  a steady descent they add up to nothing. One rise that the next stretch took back, as after a
+  bad batch, does not count;
 * *stuck*: the loss changed by less than the noise of single losses although the first updates
   moved the weights about as far as good ones do, or farther;
 * *violent steps*: one of the first updates moved the weights by more than twice their own size.
