@@ -52,6 +52,12 @@ def test_plotly_panels_share_their_x_axis():
     assert document["yaxis"]["domain"][0] > document["yaxis2"]["domain"][1]
 
 
+def test_no_figure_offers_to_send_itself_away(tmp_path):
+    assert "sendChartToCloud" in plotly_spec(figure(loss_curve()))["layout"]["modebar"]["remove"]
+    page = save(loss_curve(), tmp_path / "figure.html").read_text(encoding="utf-8")
+    assert '"showSendToCloud": false' in page
+
+
 def test_what_plotly_takes_for_markup_is_escaped():
     data = figure(RunLog("<a href='x'>&", {"loss": Curve([0, 1], [1, 2])}))
     assert plotly_spec(data)["layout"]["title"]["text"] == "&lt;a href='x'&gt;&amp;"

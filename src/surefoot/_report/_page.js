@@ -4,7 +4,9 @@
   var narrow = window.matchMedia("(max-width: 560px)");
   var coarse = window.matchMedia("(pointer: coarse)");
   var charts = Array.prototype.slice.call(document.querySelectorAll(".chart"));
-  var config = {responsive: true, displayModeBar: false, displaylogo: false, doubleClick: "reset"};
+  var config = {
+    showSendToCloud: false, plotlyServerURL: "", responsive: true, displayModeBar: false, displaylogo: false, doubleClick: "reset"
+  };
 
   // On a narrow screen the labels beside the lines go into the legend, and each label above the
   // panel gets a row of its own.
@@ -60,5 +62,5 @@
   redraw();
   dark.addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
-  window.addEventListener("beforeprint", function () { charts.forEach(function (chart) { Plotly.Plots.resize(chart); }); });
+  window.matchMedia("print").addEventListener("change", redraw);
 })();

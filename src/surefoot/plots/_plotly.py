@@ -24,8 +24,12 @@ _FAINT = 0.28
 _CAPTION_LINE = 92
 _TITLE_LINE = 76
 _AXIS = 48  # pixels of the numbers and the label of the x axis
+_BUTTONS = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]
+CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "plotlyServerURL": ""}
+"""Nothing in a figure offers to send it away."""
 _LEGEND_ROW = 20
-_PAGE = 620  # pixels that a legend is sure to have
+_LEGEND_CHARACTER = 6.3
+_PAGE = 660  # pixels that a legend is sure to have
 
 
 def to_plotly(figure: FigureData) -> Any:
@@ -72,6 +76,7 @@ def _layout(figure: FigureData) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": TEXT, "remove": _BUTTONS},
         "shapes": [],
         "annotations": [],
     }
@@ -113,7 +118,7 @@ def _title(lines: list[str]) -> dict[str, Any]:
 
 def _legend_rows(names: list[str]) -> int:
     """Return about how many rows the legend takes: Plotly lays it out in equal columns."""
-    widths = [44 + CHARACTER * len(name) for name in names]
+    widths = [44 + _LEGEND_CHARACTER * len(name) for name in names]
     if sum(widths) <= _PAGE:
         return min(len(names), 1)
     return math.ceil(len(names) / max(int(_PAGE / max(widths)), 1))

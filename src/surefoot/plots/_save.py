@@ -8,7 +8,7 @@ from pathlib import Path
 from surefoot.errors import InputError
 from surefoot.plots._figure import FigureData
 from surefoot.plots._matplotlib import save_matplotlib
-from surefoot.plots._plotly import to_plotly
+from surefoot.plots._plotly import CONFIG, to_plotly
 
 __all__ = ["save", "series_csv"]
 
@@ -37,7 +37,8 @@ def save(figure: FigureData, path: str | os.PathLike[str]) -> Path:
         if ending in _PICTURES:
             save_matplotlib(figure, place)
         elif ending == ".html":
-            page = to_plotly(figure).to_html(include_plotlyjs=True, full_html=True)
+            drawn = to_plotly(figure)
+            page = drawn.to_html(config=CONFIG, include_plotlyjs=True, full_html=True)
             place.write_text(page, encoding="utf-8")
         elif ending == ".json":
             place.write_text(figure.to_json(indent=1), encoding="utf-8")

@@ -39,7 +39,7 @@ def finding_figure(finding: Finding) -> FigureData:
 def _named(lines: tuple[Series, ...]) -> list[Series]:
     """Return the range test's series; where it stopped being finite is a rate, not an update."""
     return [
-        Series("range test: above this axis or not finite", line.x, line.y, "lost", "very_high")
+        Series("range test: off this axis", line.x, line.y, "lost", "very_high")
         if line.kind == "lost"
         else line
         for line in lines

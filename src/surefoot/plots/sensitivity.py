@@ -119,7 +119,8 @@ def _diverged(result: Sensitivity, top: float) -> list[Series]:
         series.append(Series("diverged", lrs, losses, "points", "very_high", emphasis="strong"))
     if lost:
         lrs, losses = [point.lr for point in lost], [point.loss for point in lost]
-        name = "diverged: not finite or above this axis"
+        off = "not finite or above this axis"
+        name = f"diverged: {off}" if all(point.diverged for point in lost) else off
         series.append(Series(name, lrs, losses, kind="lost", role="very_high"))
     return series
 
