@@ -60,4 +60,8 @@ class ScheduleTextError(InputError):
     def __init__(self, message: str, text: str, position: int) -> None:
         self.text = text
         self.position = position
-        super().__init__(f"{message}\n  {text}\n  {' ' * position}^")
+        start = text.rfind("\n", 0, position) + 1
+        line = text[start:].split("\n", 1)[0]
+        column = position - start
+        cut = max(0, column - 60)  # of a long line, the part around the place
+        super().__init__(f"{message}\n  {line[cut : column + 40]}\n  {' ' * (column - cut)}^")

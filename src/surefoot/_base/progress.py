@@ -1,7 +1,7 @@
 """Progress of long work: a bar on a terminal, a callback, or nothing."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from surefoot.errors import InputError
@@ -14,7 +14,7 @@ Advance = Callable[[int, str], None]
 
 
 @contextmanager
-def track(progress: ProgressOption, title: str, total: int) -> Iterator[Advance]:
+def track(progress: ProgressOption, title: str, total: int) -> Generator[Advance]:
     """Yield a function (work done, what is going on) that shows the progress of long work.
 
     Args:
@@ -47,7 +47,7 @@ def _silent(work: int, text: str = "") -> None:
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Advance]:
+def _bar(title: str, total: int) -> Generator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

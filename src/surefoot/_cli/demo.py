@@ -10,7 +10,7 @@ import typer
 from surefoot._base.codec import dump_json
 from surefoot._cli import demo_story as story
 from surefoot._cli.output import JsonOption, console, say, show_table
-from surefoot._report import Section, write_report
+from surefoot._report import Section, Table, write_report
 from surefoot.errors import InputError
 from surefoot.plots import compare_runs, figure, learning_curves
 from surefoot.records import Sensitivity
@@ -100,24 +100,19 @@ def _sweep_section(curve: Sensitivity) -> Section:
 def _find_section(curve: Sensitivity, found: dict[str, story.Search]) -> Section:
     rows = [_search_row(effort, each) for effort, each in found.items()]
     best, trainings = curve.best, f"{curve.cost.trainings:.0f} trainings"
-    rows.append(["sweep, best of the grid", f"{best.lr:.3g}", f"{best.loss:.4f}", "0 %", trainings])
+    rows.append(("sweep, best of the grid", f"{best.lr:.3g}", f"{best.loss:.4f}", "0 %", trainings))
     return Section(
         "Find",
         found["thorough"].finding.reason + " Regret is measured on three seeds that chose nothing.",
         figure(found["thorough"].finding),
-        table=(["", "lr", "validation loss", "regret", "cost"], rows),
+        table=Table(("", "lr", "validation loss", "regret", "cost"), tuple(rows)),
     )
 
 
-def _search_row(effort: str, each: story.Search) -> list[str]:
+def _search_row(effort: str, each: story.Search) -> tuple[str, ...]:
     cost = f"{each.finding.cost.trainings:.2f} trainings"
-    return [
-        f"find, {effort}",
-        f"{each.finding.lr:.3g}",
-        f"{each.loss:.4f}",
-        _percent(each.regret),
-        cost,
-    ]
+    lr, loss = f"{each.finding.lr:.3g}", f"{each.loss:.4f}"
+    return (f"find, {effort}", lr, loss, _percent(each.regret), cost)
 
 
 def _classic_section(four: list[story.Classic]) -> Section:
@@ -127,7 +122,7 @@ def _classic_section(four: list[story.Classic]) -> Section:
         "Low, good, high, very high",
         "The same model at four rates, and what the diagnosis says of each from its record alone.",
         learning_curves(runs, title="Loss over updates at four learning rates"),
-        table=(["", "lr", "diagnosis", "why"], rows),
+        table=Table(("", "lr", "diagnosis", "why"), tuple(rows)),
     )
 
 

@@ -95,7 +95,7 @@ def search(curve: Sensitivity, progress: ProgressOption) -> dict[str, Search]:
 def classic(curve: Sensitivity, lr: float, folder: Path, progress: ProgressOption) -> list[Classic]:
     """Train at a low, the good, a high and a very high rate under watch; diagnose each record."""
     edge = curve.diverges_at or 10.0
-    rates = {"low": lr / 100, "good": lr, "high": edge / 10**0.5, "very high": edge * 10**0.5}
+    rates = {"low": lr / 100, "good": lr, "high": edge / 10**0.25, "very high": edge * 10**0.5}
     runs: list[Classic] = []
     with track(progress, "four rates", STEPS * len(rates)) as advance:
         for label, rate in rates.items():

@@ -29,13 +29,15 @@ class _TensorCell:
     requires_grad: bool
     is_leaf: bool
 
-    def restore(self) -> None:
+    def restore_values(self) -> None:
         if not _same_place(self.tensor, self.alias):
             self.tensor.data = self.alias
         if self.tensor.layout is torch.strided:
             _own_elements(self.tensor.data).copy_(self.copy)
         else:
-            self.tensor.data.copy_(self.copy)
+            self.tensor.copy_(self.copy)  # its .data has other indices, not the same ones
+
+    def restore_gradient(self) -> None:
         if self.is_leaf:
             if not self.tensor.is_leaf:
                 self.tensor.detach_()
@@ -85,7 +87,9 @@ class Memory:
         for array, copied in self._arrays:
             array[...] = copied
         for cell in self._tensors:
-            cell.restore()
+            cell.restore_values()
+        for cell in self._tensors:
+            cell.restore_gradient()
 
     def _keep(self, value: object) -> Iterable[object]:
         """Copy one value; return what it holds."""

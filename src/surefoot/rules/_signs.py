@@ -135,6 +135,20 @@ class Signs:
         return total / self.learned if self.learned > 0 else math.inf
 
     @cached_property
+    def relapsed(self) -> float:
+        """How far the second half lies above the best stretch of the first ÷ how far the loss fell.
+
+        0 where that may be noise; a run that still descends, however slowly, has 0.
+        """
+        half = BLOCKS // 2
+        early = int(np.argmin(self.blocks[:half]))
+        late = float(self.blocks[half:].mean())
+        late_error = float(self.block_errors[half:].mean()) / math.sqrt(half)
+        error = math.hypot(self.block_errors[early], late_error)
+        above = late - float(self.blocks[early])
+        return above / self.learned if self.learned > 0 and above > 3 * error else 0.0
+
+    @cached_property
     def first_rise(self) -> int:
         """The update at which the first rise begins; 0 if there is none."""
         index = int(np.argmax(self.rises > 0))
@@ -184,6 +198,7 @@ class Signs:
             "least_loss": float(self.loss.values.min()),
             "batch_noise": self.batch_noise,
             "climbed_share": self.climbed,
+            "relapsed_share": self.relapsed,
             "late_share": self.late_share,
             "early_update_ratio": self.early_update_ratio,
         }

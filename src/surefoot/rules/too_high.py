@@ -9,6 +9,8 @@ first updates can kill units for good.
   next (beyond four standard errors) add up to more than a fifth of the distance that it fell. In
   a steady descent they add up to nothing. One rise that the next stretch took back, as after a
   bad batch, does not count;
+* *relapsed*: the second half of the run lies above its best early stretch, beyond three standard
+  errors and by more than 3 % of the distance that the loss fell;
 * *stuck*: the loss changed by less than the noise of single losses although the first updates
   moved the weights about as far as good ones do, or farther;
 * *violent steps*: one of the first updates moved the weights by more than twice their own size.
@@ -33,6 +35,9 @@ CLIMBED = 0.2
 """Rises that add up to this share of the fall are too many (four tuning tasks: at most 0.05 at the
 best rate, at least 0.3 from three times it where it hurts)."""
 
+RELAPSED = 0.03
+"""Share of the fall that was lost again (same tasks: 0 at the best rate and below)."""
+
 STUCK_FROM = -0.7
 """Estimate of log10(lr ÷ best lr) above which a flat loss is no matter of a low rate."""
 
@@ -52,7 +57,7 @@ class TooHigh(Rule):
         """Return the verdict, or None if the rule does not hold."""
         if not signs.enough:
             return None
-        climbing = signs.climbed > CLIMBED
+        climbing = signs.climbed > CLIMBED or signs.relapsed > RELAPSED
         stuck = signs.climbed > 1 or (signs.is_flat and signs.estimate > STUCK_FROM)
         violent = signs.estimate > VIOLENT
         if not (climbing or stuck or violent):

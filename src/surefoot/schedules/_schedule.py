@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, cast, over
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot._base.checks import count, number, positive
+from surefoot._base.checks import count, positive
 from surefoot._base.codec import FORMAT, dump_json
 from surefoot._base.units import Clock, stretched
 from surefoot.errors import InputError, StateError
@@ -119,7 +119,7 @@ class Schedule(ABC):
 
     @property
     def is_resolved(self) -> bool:
-        """Whether all durations are whole numbers of updates, so that the schedule can be called."""
+        """Whether all durations are whole numbers of updates, so that it can be called."""
         own = all(isinstance(getattr(self, name), int) for name in self.durations)
         return own and all(part.is_resolved for part in self.parts)
 

@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, SupportsFloat, cast
 
 from surefoot.errors import InputError, ScheduleTextError
 from surefoot.schedules._nodes import PHASES
@@ -53,8 +53,8 @@ def schedule(source: "str | Schedule | float") -> Schedule:
         return source
     if isinstance(source, str):
         return _Reader(source).read()
-    if isinstance(source, (int, float)) and not isinstance(source, bool):
-        return constant(source)
+    if isinstance(source, SupportsFloat) and not isinstance(source, bool):
+        return constant(float(source))
     raise InputError(f"A schedule is a Schedule, its text, or a number, not {source!r:.60}.")
 
 
@@ -140,7 +140,8 @@ class _Reader:
                 if not isinstance(value, Schedule):
                     self._fail(side, f"A number cannot be a phase: write constant({value:g}).")
             return self._checked(node, lambda: cast("Schedule", left) >> cast("Schedule", right))
-        self._fail(node.right, "Schedules are put together by '>>' and '*' only.", before=True)
+        words = "Schedules are put together by '>>' and '*' only."
+        return self._fail(node.right, words, before=True)
 
     def _call(self, node: ast.Call, depth: int) -> Schedule:
         function = node.func
@@ -154,7 +155,7 @@ class _Reader:
                 self._fail(node, "stretch takes one number: .stretch(2).")
             k = self._number(node.args[0])
             return self._checked(node.args[0], lambda: inner.stretch(k))
-        self._fail(function, "Only schedules by name, and .stretch(k), can be called here.")
+        return self._fail(function, "Only schedules by name, and .stretch(k), can be called here.")
 
     def _build(
         self, node: ast.expr, name: ast.Name, args: list[ast.expr], keywords: list[ast.keyword]
@@ -203,6 +204,7 @@ class _Reader:
         return self._number(node)
 
     def _number(self, node: ast.expr) -> float:
+        """Return the number that a literal, with or without a sign, stands for."""
         sign = 1
         inner = node
         if isinstance(inner, ast.UnaryOp) and isinstance(inner.op, (ast.USub, ast.UAdd)):
@@ -210,7 +212,7 @@ class _Reader:
             inner = inner.operand
         if isinstance(inner, ast.Constant) and type(inner.value) in (int, float):
             return sign * cast("float", inner.value)
-        self._fail(node, "Only schedules, numbers and quoted durations can stand here.")
+        return self._fail(node, "Only schedules, numbers and quoted durations can stand here.")
 
     def _checked(self, node: ast.AST, make: Callable[[], Any]) -> Any:
         try:

@@ -1,0 +1,133 @@
+"""Each command does its job on the user's input, and speaks JSON."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from surefoot.records import Finding, RunWriter, Sensitivity
+
+
+def document(said):
+    assert said.code == 0, said.err
+    return json.loads(said.out)
+
+
+def test_help_lists_every_command(surefoot):
+    said = surefoot("--help")
+    assert said.code == 0
+    for name in ("demo", "find", "sweep", "diagnose", "schedule", "report"):
+        assert name in said.out
+
+
+def test_version(surefoot):
+    assert re.fullmatch(r"surefoot \d+\.\d+\.\d+\n", surefoot("--version").out)
+
+
+def test_find_recommends_a_stable_rate(surefoot):
+    # mean of x² over DATA is 3/7, so gradient descent diverges above 2 / (2 · 3/7) = 7/3
+    finding = Finding.from_dict(document(surefoot("find", "task.py:trial", "--json")))
+    assert finding.source == "measured"
+    assert 1e-3 < finding.lr < 7 / 3
+
+
+def test_find_tells_and_saves(surefoot, tmp_path):
+    said = surefoot("find", "task.py:trial", "--effort", "thorough", "-o", "found")
+    assert said.code == 0
+    assert "learning rate" in said.out
+    assert "trainings" in said.out
+    assert (tmp_path / "found" / "finding.html").stat().st_size > 1000
+    Finding.from_json((tmp_path / "found" / "finding.json").read_text())
+
+
+def test_find_with_a_schedule_reads_its_text(surefoot):
+    said = surefoot("find", "task.py:trial", "--schedule", "warmup(5) >> linear()", "--json")
+    assert document(said)["source"] == "measured"
+
+
+def test_a_function_that_returns_a_trial_is_called(surefoot):
+    assert document(surefoot("sweep", "task.py:make", "--lrs", "0.1", "--seeds", "1", "--json"))
+
+
+def test_sweep_finds_the_edge_of_divergence(surefoot):
+    said = surefoot("sweep", "task.py:trial", "--lrs", "0.01,0.1,1,2.2,2.5,10", "--json")
+    assert document(said)["diverges_at"] == 2.5
+
+
+def test_sweep_tells_and_saves(surefoot, tmp_path):
+    said = surefoot("sweep", "task.py:trial", "--lrs", "1e-3:1:1", "--seeds", "2", "-o", "out")
+    assert said.code == 0
+    assert "best" in said.out
+    table = (tmp_path / "out" / "sensitivity.csv").read_text().splitlines()
+    assert table[0].startswith("lr,loss")
+    assert len(table) == 5
+    Sensitivity.from_json((tmp_path / "out" / "sensitivity.json").read_text())
+
+
+@pytest.mark.parametrize("ending", ["html", "png", "svg", "json", "csv"])
+def test_a_figure_is_saved_by_its_ending(surefoot, tmp_path, ending):
+    said = surefoot("sweep", "task.py:trial", "--lrs", "0.1,1", "--seeds", "1", "-o", f"u.{ending}")
+    assert said.code == 0, said.err
+    assert (tmp_path / f"u.{ending}").stat().st_size > 50
+
+
+def write_run(folder, rate, length=200):
+    with RunWriter(folder) as writer:
+        steps = np.arange(length)
+        losses = 2.3 * np.exp(-rate * steps) + 0.01 * np.sin(37.0 * steps)
+        writer.add_many("loss", steps.tolist(), losses.tolist())
+    return writer.path
+
+
+def test_diagnose_one_run(surefoot, tmp_path):
+    write_run(tmp_path / "slow", 0.002)
+    found = document(surefoot("diagnose", "slow", "--json"))
+    assert found["healthy"] is False
+    assert found["verdicts"][0]["code"] == "LR203"
+    assert found["verdicts"][0]["direction"] == "raise"
+    assert found["verdicts"][0]["remedy"]["action"] == "raise_lr"
+    assert found["lr_over_best_log10"] is None
+    said = surefoot("diagnose", "slow")
+    assert said.code == 0
+    assert "too low" in said.out
+
+
+def test_diagnose_a_folder_of_runs(surefoot, tmp_path):
+    write_run(tmp_path / "runs" / "slow", 0.002)
+    write_run(tmp_path / "runs" / "good", 0.05)
+    found = document(surefoot("diagnose", "runs", "--json"))
+    assert {run["run"]: run["healthy"] for run in found["runs"]} == {"slow": False, "good": True}
+    assert "good" in surefoot("diagnose", "runs").out
+
+
+def test_diagnose_a_csv(surefoot, tmp_path):
+    rows = [f"{t},{2.3 * math.exp(-0.05 * t)}" for t in range(200)]
+    (tmp_path / "log.csv").write_text("step,train_loss\n" + "\n".join(rows))
+    assert document(surefoot("diagnose", "log.csv", "--json"))["healthy"] is True
+
+
+def test_schedule_prints_the_rates(surefoot):
+    words = "warmup(500) >> cosine(floor=0.1)"
+    found = document(surefoot("schedule", words, "--total", "10000", "--lr", "3e-4", "--json"))
+    assert found["updates"][0] == 0
+    assert found["updates"][-1] == 9999
+    assert found["lrs"][0] == pytest.approx(3e-4 / 500)
+    assert found["lrs"][-1] == pytest.approx(3e-5, rel=1e-3)
+    assert max(found["lrs"]) <= 3e-4
+
+
+def test_schedule_draws_and_saves(surefoot, tmp_path):
+    said = surefoot("schedule", "warmup(5) >> linear()", "--total", "50", "-o", "s.png")
+    assert said.code == 0
+    assert "updates" in said.out
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_writes_one_page(surefoot, tmp_path):
+    write_run(tmp_path / "runs" / "slow", 0.002)
+    found = document(surefoot("report", "runs", "-o", "r.html", "--json"))
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert found["report"].endswith("r.html")
+    assert "too low" in page
