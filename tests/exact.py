@@ -3,6 +3,7 @@
 Written without the code under test: states are read with ``state_dict``, ``clone`` and ``id``.
 """
 
+# ruff: noqa: NPY002  users draw from the global generator
 import copy
 import random
 from typing import Any

@@ -1,3 +1,4 @@
+# ruff: noqa: NPY002  users draw from the global generator
 import copy
 from collections import OrderedDict, deque
 
@@ -222,7 +223,7 @@ def test_groups_added_in_the_block_are_removed_and_changed_options_put_back(trai
 
 
 def test_a_tensor_lr_stays_the_same_object():
-    model, optimizer = training(optimizer=OPTIMIZERS["Adam tensor lr"])
+    _, optimizer = training(optimizer=OPTIMIZERS["Adam tensor lr"])
     lr = optimizer.param_groups[0]["lr"]
     with Snapshot([optimizer]):
         lr.fill_(7.0)
@@ -493,7 +494,7 @@ def test_undoes_any_sequence_of_mutations(names):
         for name in names:
             try:
                 MUTATIONS[name](model)
-            except (AttributeError, RuntimeError):
+            except (AttributeError, KeyError, RuntimeError):
                 continue  # what it changes was removed by one before
     assert_same(everything(model, optimizer), expected)
 

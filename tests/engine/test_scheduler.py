@@ -1,0 +1,263 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from exact import training, update
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+import surefoot as sf
+from surefoot import InputError, Scheduler
+from surefoot.errors import StateError
+from surefoot.schedules import cosine, cyclic, exponential, hold, linear, step, warmup
+
+PLANS = {
+    "cosine": cosine(20, floor=0.1),
+    "warm up, hold, decay": warmup(5) >> hold(5) >> linear(10),
+    "staircase": step(4, drop=0.5, duration=20),
+    "triangles": cyclic(6, duration=20),
+    "product": warmup(5) * exponential(20, floor=0.01),
+}
+BASES = (0.01, 0.03)
+
+
+def rates(optimizer):
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_each_update_uses_base_times_factor(name):
+    model, optimizer = training()
+    scheduler = Scheduler(optimizer, PLANS[name])
+    for number in range(25):
+        expected = [base * PLANS[name](number) for base in BASES]
+        assert rates(optimizer) == expected
+        assert scheduler.next_lr == scheduler.get_last_lr() == scheduler.get_lr() == expected
+        assert scheduler.lr_at(number) == expected
+        assert scheduler.updates == number
+        update(model, optimizer)
+        scheduler.step()
+        assert scheduler.last_lr == expected
+
+
+def test_it_is_a_torch_scheduler_and_leaves_the_optimizer_unpatched():
+    _, optimizer = training()
+    names, function = set(vars(optimizer)), type(optimizer).step
+    scheduler = Scheduler(optimizer, cosine(10))
+    assert isinstance(scheduler, LRScheduler)
+    assert set(vars(optimizer)) == names
+    assert "step" not in vars(optimizer)
+    assert type(optimizer).step is function
+
+
+def test_get_last_lr_agrees_with_torchs_scheduler_of_the_same_formula():
+    (_, mine), (_, theirs) = training(), training()
+    scheduler = Scheduler(mine, PLANS["cosine"])
+    twin = torch.optim.lr_scheduler.LambdaLR(theirs, lambda epoch: PLANS["cosine"](epoch))
+    for _ in range(12):
+        assert scheduler.get_last_lr() == twin.get_last_lr()
+        assert scheduler.last_epoch == twin.last_epoch
+        for each, stepper in ((mine, scheduler), (theirs, twin)):
+            each.step()
+            stepper.step()
+
+
+def test_a_tensor_lr_is_filled_in_place():
+    lr = torch.tensor(0.5)
+    optimizer = torch.optim.Adam([nn.Parameter(torch.ones(1))], lr=lr)
+    scheduler = Scheduler(optimizer, linear(4))
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] is lr
+    assert lr.item() == 0.375
+
+
+def test_a_late_group_follows_from_its_own_lr():
+    _, optimizer = training()
+    scheduler = Scheduler(optimizer, linear(10))
+    scheduler.step()
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 2.0})
+    scheduler.step()
+    assert rates(optimizer) == [base * linear(10)(2) for base in (*BASES, 2.0)]
+    assert scheduler.base_lrs == [*BASES, 2.0]
+    assert scheduler.state_dict()["base"] == [*BASES, 2.0]
+
+
+def test_a_rate_set_by_hand_lasts_until_the_next_step_and_nothing_drifts():
+    _, optimizer = training()
+    scheduler = Scheduler(optimizer, linear(10))
+    optimizer.param_groups[0]["lr"] = 7.0
+    assert scheduler.next_lr[0] == 7.0
+    scheduler.step()
+    assert scheduler.last_lr[0] == 7.0
+    assert rates(optimizer) == [base * 0.9 for base in BASES]
+
+
+def test_seek_jumps_both_ways():
+    _, optimizer = training()
+    scheduler = Scheduler(optimizer, linear(10))
+    for target in (7, 2, 0, 10**6):
+        scheduler.seek(target)
+        assert scheduler.updates == target
+        assert rates(optimizer) == [base * linear(10)(target) for base in BASES]
+
+
+@pytest.mark.parametrize("base", [0.5, [0.5, 0.25], np.array([0.5, 0.25]), (0.5, 0.25)])
+def test_base_replaces_the_groups_own(base):
+    _, optimizer = training()
+    scheduler = Scheduler(optimizer, hold(5), base=base)
+    expected = [0.5, 0.5] if isinstance(base, float) else [0.5, 0.25]
+    assert rates(optimizer) == scheduler.base_lrs == expected
+
+
+def test_initial_lr_of_an_earlier_scheduler_is_the_base():
+    _, optimizer = training()
+    for _ in range(3):
+        Scheduler(optimizer, linear(10)).step()
+    assert Scheduler(optimizer, linear(10)).base_lrs == list(BASES)
+
+
+def test_text_and_total_resolve_the_schedule():
+    _, optimizer = training()
+    scheduler = Scheduler(optimizer, "warmup('10%') >> cosine('2 epochs')", total=20,
+                          updates_per_epoch=9)  # fmt: skip
+    assert scheduler.schedule == warmup(2) >> cosine(18)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(sorted(PLANS)),
+    stop=st.integers(0, 24),
+    optimizer_first=st.booleans(),
+    new_base=st.booleans(),
+)
+def test_a_resumed_run_is_bit_identical_at_every_update(name, stop, optimizer_first, new_base):
+    def fresh():
+        model, optimizer = training()
+        return model, optimizer, Scheduler(optimizer, PLANS[name])
+
+    def go(model, optimizer, scheduler, count):
+        for _ in range(count):
+            update(model, optimizer)
+            scheduler.step()
+        return rates(optimizer)
+
+    torch.manual_seed(0)
+    model, optimizer, scheduler = fresh()
+    go(model, optimizer, scheduler, stop)
+    checkpoint = copy.deepcopy(
+        [model.state_dict(), optimizer.state_dict(), scheduler.state_dict(), rates(optimizer)]
+    )
+    expected = [go(model, optimizer, scheduler, 1) for _ in range(3)]
+    model, optimizer, scheduler = fresh()
+    model.load_state_dict(checkpoint[0])
+    loads = [
+        lambda: optimizer.load_state_dict(checkpoint[1]),
+        lambda: scheduler.load_state_dict(checkpoint[2]),
+    ]
+    for load in loads if optimizer_first else loads[::-1]:
+        load()
+    assert rates(optimizer) == checkpoint[3]
+    assert scheduler.updates == stop
+    assert [go(model, optimizer, scheduler, 1) for _ in range(3)] == expected
+
+
+def test_a_state_of_another_schedule_is_refused_and_nothing_changes():
+    _, optimizer = training()
+    saved = Scheduler(optimizer, linear(10)).state_dict()
+    scheduler = Scheduler(optimizer, cosine(10))
+    scheduler.step()
+    before = (scheduler.state_dict(), rates(optimizer))
+    with pytest.raises(StateError, match=r"schedule: checkpoint 'linear\(10\)', here 'cosine\(10"):
+        scheduler.load_state_dict(saved)
+    assert (scheduler.state_dict(), rates(optimizer)) == before
+
+
+@pytest.mark.parametrize("choice", ["mine", "theirs"])
+def test_on_a_mismatch_the_user_chooses(choice):
+    (_, theirs), (_, mine) = training(), training()
+    other = Scheduler(theirs, linear(10), base=[1.0, 2.0])
+    other.seek(3)
+    scheduler = Scheduler(mine, cosine(10))
+    scheduler.load_state_dict(other.state_dict(), on_mismatch=choice)
+    plan, base = (cosine(10), BASES) if choice == "mine" else (linear(10), (1.0, 2.0))
+    assert scheduler.updates == 3
+    assert scheduler.schedule == plan
+    assert rates(mine) == [each * plan(3) for each in base]
+    assert scheduler.base_lrs == list(base)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"base": [1.0]}, "base must hold 2 rates, one for each group, not 1"),
+        ({"base": [1.0, -1.0]}, "base must be a finite learning rate"),
+        ({"schedule": "linear()"}, "total must be given"),
+        ({"schedule": "nonsense("}, "nonsense"),
+        ({"update": -1}, r"state_dict\['update'\] must be at least 0"),
+        ({"update": "x"}, r"state_dict\['update'\] must be a whole number"),
+        ({"version": 99}, "has version 99"),
+    ],
+)
+def test_a_damaged_state_is_refused_and_nothing_changes(change, said):
+    _, optimizer = training()
+    scheduler = Scheduler(optimizer, linear(10))
+    before = (scheduler.state_dict(), rates(optimizer))
+    with pytest.raises(InputError, match=said):
+        scheduler.load_state_dict({**scheduler.state_dict(), **change}, on_mismatch="theirs")
+    assert (scheduler.state_dict(), rates(optimizer)) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({}, r"it lacks \['base', 'schedule', 'update', 'version'\]"),
+        ({"last_epoch": 3, "base_lrs": [1.0]}, "must come from a surefoot.Scheduler"),
+        (None, "must be a dict, not a NoneType"),
+    ],
+)
+def test_a_state_of_another_kind_is_refused(state, said):
+    _, optimizer = training()
+    with pytest.raises(InputError, match=said):
+        Scheduler(optimizer, linear(10)).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda o: Scheduler(nn.Linear(1, 1), hold(3)), "must be a torch.optim.Optimizer"),
+        (lambda o: Scheduler(o, warmup(2) >> cosine()), "total must be given, in updates"),
+        (lambda o: Scheduler(o, cosine(), total=0), "total must be at least 1"),
+        (lambda o: Scheduler(o, cosine(9), total=5), "9 updates"),
+        (lambda o: Scheduler(o, cosine("2 epochs"), total=9), "updates_per_epoch"),
+        (lambda o: Scheduler(o, 3), "schedule"),
+        (lambda o: Scheduler(o, hold(3), base=[0.1]), "base must hold 2 rates"),
+        (lambda o: Scheduler(o, hold(3), base=[0.1, 0.0]), "base must be a finite learning rate"),
+        (lambda o: Scheduler(o, hold(3), base=0), "base must be a finite learning rate"),
+        (lambda o: Scheduler(o, hold(3)).step(3), "call seek"),
+        (lambda o: Scheduler(o, hold(3)).seek(-1), "update must be at least 0"),
+        (lambda o: Scheduler(o, hold(3)).lr_at(1.5), "update must be a whole number"),
+        (
+            lambda o: Scheduler(o, hold(3)).load_state_dict({}, on_mismatch="ours"),
+            "on_mismatch must be one of 'error', 'mine', 'theirs'",
+        ),
+    ],
+)
+def test_says_what_is_not_allowed(call, said):
+    _, optimizer = training()
+    with pytest.raises(InputError, match=said):
+        call(optimizer)
+    assert rates(optimizer) == list(BASES)
+
+
+def test_a_wrong_base_leaves_the_groups_as_they_were():
+    _, optimizer = training()
+    with pytest.raises(InputError):
+        Scheduler(optimizer, hold(3), base=[0.1, -1])
+    assert "initial_lr" not in optimizer.param_groups[0]
+
+
+def test_it_is_exported():
+    assert sf.Scheduler is Scheduler
