@@ -7,7 +7,7 @@ from exact import assert_same, rng_state
 from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot import InputError
-from surefoot._engine.batches import Batches, map_tensors, sample_count
+from surefoot._engine.batches import Batches, map_leaves, sample_count
 
 DATA = TensorDataset(torch.arange(10.0))
 
@@ -111,5 +111,5 @@ def test_the_number_of_samples_is_the_length_of_the_first_tensor(batch, count):
 
 def test_mapping_keeps_the_kinds_of_containers():
     batch = {"a": Pair(torch.ones(1), [torch.ones(1)]), "b": (1, "x")}
-    mapped = map_tensors(lambda tensor: tensor + 1, batch)
+    mapped = map_leaves(lambda leaf: leaf + 1 if isinstance(leaf, torch.Tensor) else leaf, batch)
     assert_same(mapped, {"a": Pair(torch.full((1,), 2.0), [torch.full((1,), 2.0)]), "b": (1, "x")})

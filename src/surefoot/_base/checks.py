@@ -23,7 +23,10 @@ def number(name: str, value: Any, *, finite: bool = True) -> float:
     """
     if isinstance(value, (bool, str)) or not isinstance(value, (SupportsFloat, SupportsIndex)):
         raise InputError(f"{name} must be a number, not {_shown(value)}.")
-    result = float(value)
+    try:
+        result = float(value)
+    except (OverflowError, RuntimeError, TypeError, ValueError):  # an array, a number too large
+        raise InputError(f"{name} must be one number, not {_shown(value)}.") from None
     if finite and not math.isfinite(result):
         raise InputError(f"{name} must be finite, not {result}.")
     return result

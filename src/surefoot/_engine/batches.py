@@ -8,7 +8,7 @@ import torch
 from surefoot._engine.random_state import RandomState
 from surefoot.errors import InputError
 
-__all__ = ["Batches", "map_tensors", "sample_count"]
+__all__ = ["Batches", "map_leaves", "sample_count"]
 
 
 class Batches:
@@ -34,7 +34,7 @@ class Batches:
             with self._random.active():
                 while number >= len(self._kept):
                     self._kept.append(self._draw())
-        return map_tensors(torch.clone, self._kept[number])
+        return map_leaves(_copied, self._kept[number])
 
     def _draw(self) -> Any:
         for _ in range(2):
@@ -52,17 +52,19 @@ class Batches:
         raise InputError("train must hold at least one batch; it is empty.")
 
 
-def map_tensors(function: Callable[[torch.Tensor], Any], batch: Any) -> Any:
-    """Return the batch, in new containers, with the function applied to each tensor."""
-    if isinstance(batch, torch.Tensor):
-        return function(batch)
+def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
+    """Return the batch, in new containers, with the function applied to all that is in them."""
     if isinstance(batch, dict):
-        return {key: map_tensors(function, value) for key, value in batch.items()}
+        return {key: map_leaves(function, value) for key, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(map_tensors(function, value) for value in batch))
+        return type(batch)(*(map_leaves(function, value) for value in batch))
     if isinstance(batch, (list, tuple)):
-        return type(batch)(map_tensors(function, value) for value in batch)
-    return batch
+        return type(batch)(map_leaves(function, value) for value in batch)
+    return function(batch)
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
 
 
 def sample_count(batch: Any) -> int:

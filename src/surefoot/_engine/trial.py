@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._engine import groups
-from surefoot._engine.batches import map_tensors
+from surefoot._engine.batches import map_leaves
 from surefoot.errors import InputError
 from surefoot.schedules import Schedule
 from surefoot.schedules import schedule as read_schedule
@@ -208,6 +208,9 @@ def _check_batches(name: str, batches: Any) -> None:
 
 
 def _move(batch: Any, device: torch.device | str) -> Any:
-    if not isinstance(batch, torch.Tensor) and hasattr(batch, "to"):
-        return batch.to(device)
-    return map_tensors(lambda tensor: tensor.to(device, non_blocking=True), batch)
+    def moved(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return leaf.to(device, non_blocking=True)
+        return leaf.to(device) if hasattr(leaf, "to") else leaf
+
+    return map_leaves(moved, batch)
