@@ -6,7 +6,7 @@ import pytest
 
 from surefoot._cli.main import run
 
-TASK = '''
+TASK = """
 import torch
 import surefoot as sf
 
@@ -30,7 +30,7 @@ trial = sf.Trial(
     name="slope",
 )
 number = 3
-'''
+"""
 
 
 @dataclass

@@ -77,7 +77,7 @@ def stretched(value: Duration, k: float) -> Duration:
     if isinstance(value, str):
         amount, unit = _amount("duration", value)
         return f"{repr(float(amount * factor)).removesuffix('.0')} {unit}"
-    return nearest(value * factor)
+    return nearest(Fraction(value) * factor)
 
 
 def in_words(value: Duration | None) -> str:

@@ -117,7 +117,7 @@ def _search_row(effort: str, each: story.Search) -> tuple[str, ...]:
 
 def _classic_section(four: list[story.Classic]) -> Section:
     runs = {f"{run.label}: {run.lr:.2g}": (run.log, ROLES[run.label]) for run in four}
-    rows = [[run.label, f"{run.lr:.3g}", run.diagnosis.label, run.diagnosis.reason] for run in four]
+    rows = [(run.label, f"{run.lr:.3g}", run.diagnosis.label, run.diagnosis.reason) for run in four]
     return Section(
         "Low, good, high, very high",
         "The same model at four rates, and what the diagnosis says of each from its record alone.",

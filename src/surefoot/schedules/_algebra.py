@@ -178,8 +178,8 @@ class Product(Schedule):
 
     def _words(self) -> str:
         parts = [
-            f"({part._words()})" if isinstance(part, Sequence) else part._words()
-            for part in self.parts
+            f"({words})" if isinstance(part, Sequence) else words
+            for part, words in ((part, part._words()) for part in self.parts)
         ]
         words = " and at the same time ".join(parts)
         return words if self.factor == 1 else f"{words}, all times {self.factor:g}"

@@ -52,7 +52,7 @@ class Phase(Schedule):
 
     def _progress(self, t: Any, xp: Any) -> Any:
         """Return the part of the phase that is done, 0 … 1."""
-        return xp.minimum(t, self._updates) / self._updates
+        return xp.minimum(t / self._updates, 1.0)
 
     @property
     def is_open(self) -> bool:
@@ -63,13 +63,13 @@ class Phase(Schedule):
         return None if self.duration is None else clock.updates(self.duration)
 
     def _fit(self, updates: int, clock: Clock) -> Schedule:
-        rest = [field for field in self.durations if field != "duration"]
+        rest = [field for field in self._lengths() if field != "duration"]
         changes = {field: nearest(clock.updates(getattr(self, field))) for field in rest}
         return dataclasses.replace(cast("Any", self), duration=updates, **changes)
 
     def _words(self) -> str:
         values = self._fields()
-        lengths = {field: in_words(values[field]) for field in self.durations}
+        lengths = {field: in_words(values[field]) for field in self._lengths()}
         return self.words.format(**(values | lengths))
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from surefoot._base.checks import count, positive
 from surefoot._base.codec import FORMAT, dump_json
-from surefoot._base.units import Clock, stretched
+from surefoot._base.units import Clock, nearest, stretched
 from surefoot.errors import InputError, StateError
 from surefoot.schedules import _scalar
 
@@ -120,7 +120,7 @@ class Schedule(ABC):
     @property
     def is_resolved(self) -> bool:
         """Whether all durations are whole numbers of updates, so that it can be called."""
-        own = all(isinstance(getattr(self, name), int) for name in self.durations)
+        own = all(isinstance(getattr(self, name), int) for name in self._lengths())
         return own and all(part.is_resolved for part in self.parts)
 
     @cached_property
@@ -144,7 +144,8 @@ class Schedule(ABC):
         """Return the schedule with every duration in updates; the open phase fills what remains.
 
         The boundaries between phases are rounded to the nearest update, so that the phases add up
-        to ``total`` exactly. Phases of length 0 vanish.
+        to ``total`` exactly. Phases of length 0 vanish. A schedule shorter than the run stays at
+        its end value for the rest of it.
 
         Args:
             total: updates of the run, ≥ 1.
@@ -153,21 +154,35 @@ class Schedule(ABC):
             tokens_per_update: needed by durations in tokens.
 
         Raises:
-            InputError: the phases do not add up to ``total``, or a unit needs an argument.
+            InputError: the phases take more than ``total``, or a unit needs an argument.
 
         Example:
             >>> from surefoot.schedules import hold, linear, warmup
-            >>> (warmup("2 epochs") >> hold() >> linear("20%")).resolve(100, updates_per_epoch=5)
+            >>> plan = warmup("2 epochs") >> hold() >> linear("20%")
+            >>> plan.resolve(100, updates_per_epoch=5)
             warmup(10) >> hold(70) >> linear(20)
+            >>> linear(10, floor=0.1).resolve(100)
+            linear(10, floor=0.1) >> constant(0.1, duration=90)
         """
         clock = Clock(total, updates_per_epoch, samples_per_update, tokens_per_update)
         length = self._length(clock)
-        if length is not None and abs(length - clock.total) >= 1:
+        if length is None or abs(length - clock.total) < 1:
+            return self._fit(clock.total, clock)
+        if length > clock.total:
             raise InputError(
-                f"{self} takes {float(length):g} updates, the run has {clock.total}: leave one "
-                "phase open (without a duration), or end with hold()."
+                f"{self} takes {float(length):g} updates, the run has only {clock.total}: shorten "
+                "it, or leave one phase open (without a duration) to fill what remains."
             )
-        return self._fit(clock.total, clock)
+        return self._padded(nearest(length), clock)
+
+    def _padded(self, length: int, clock: Clock) -> "Schedule":
+        """Return the schedule, fitted to ``length``, and its end value for the rest of the run."""
+        from surefoot.schedules.hold import constant
+
+        if length == 0:
+            raise InputError(f"{self} has no updates at all: give one phase a longer duration.")
+        fitted = self._fit(length, clock)
+        return fitted >> constant(fitted(length), clock.total - length)
 
     def stretch(self, k: float) -> Self:
         """Return the schedule for a run ``k`` times as long.
@@ -186,7 +201,7 @@ class Schedule(ABC):
         k = positive("k", k)
         values = self._fields()
         changes: dict[str, Any] = {
-            name: stretched(values[name], k) for name in self.durations if values[name] is not None
+            name: stretched(values[name], k) for name in self._lengths() if values[name] is not None
         }
         if self.parts:
             changes["parts"] = tuple(part.stretch(k) for part in self.parts)
@@ -214,7 +229,8 @@ class Schedule(ABC):
     def describe(self) -> str:
         """Return what the schedule does, in one sentence."""
         words = self._words()
-        return f"{words[0].upper()}{words[1:]}."
+        first = words.index(words.lstrip("(")[0])
+        return f"{words[:first]}{words[first].upper()}{words[first + 1 :]}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the schedule in JSON types: durations as they were given, and the format."""
@@ -227,6 +243,10 @@ class Schedule(ABC):
     def _node(self) -> dict[str, Any]:
         parts = {"parts": [part._node() for part in self.parts]} if self.parts else {}
         return {"type": self.name, **self._fields(), **parts}
+
+    def _lengths(self) -> tuple[str, ...]:
+        """Return the names of the fields that are durations, and in use."""
+        return self.durations
 
     def _fields(self) -> dict[str, Any]:
         """Return the fields of the dataclass that every schedule is."""

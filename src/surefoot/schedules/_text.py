@@ -5,8 +5,9 @@ import dataclasses
 import difflib
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, SupportsFloat, cast
+from typing import Any, NoReturn, cast
 
+from surefoot._base.checks import number
 from surefoot.errors import InputError, ScheduleTextError
 from surefoot.schedules._nodes import PHASES
 from surefoot.schedules._schedule import Schedule
@@ -53,9 +54,7 @@ def schedule(source: "str | Schedule | float") -> Schedule:
         return source
     if isinstance(source, str):
         return _Reader(source).read()
-    if isinstance(source, SupportsFloat) and not isinstance(source, bool):
-        return constant(float(source))
-    raise InputError(f"A schedule is a Schedule, its text, or a number, not {source!r:.60}.")
+    return constant(number("A schedule (a Schedule, its text, or a factor)", source))
 
 
 class _Reader:
@@ -82,7 +81,7 @@ class _Reader:
         return value if isinstance(value, Schedule) else constant(value)
 
     def _parse(self) -> ast.expr:
-        self._check_depth()
+        self._check_parentheses()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python's remarks on odd literals
@@ -97,14 +96,28 @@ class _Reader:
         except (ValueError, MemoryError, RecursionError) as error:
             raise ScheduleTextError(f"This cannot be read ({error}).", self._text, 0) from None
 
-    def _check_depth(self) -> None:
-        depth = 0
+    def _check_parentheses(self) -> None:
+        """Refuse what the parentheses put around the text, or Python's parser, would not."""
+        unclosed: list[int] = []
+        quote = ""
         for position, character in enumerate(self._text):
-            depth += (character in "([{") - (character in ")]}")
-            if depth > DEEPEST:
-                raise ScheduleTextError(
-                    f"Parentheses may be nested {DEEPEST} deep at most.", self._text, position
-                )
+            if quote:
+                quote = "" if character in (quote, "\n") else quote
+            elif character in "'\"":
+                quote = character
+            elif character in "([{":
+                unclosed.append(position)
+            elif character in ")]}" and not unclosed:
+                self._refuse(f"{character!r} closes nothing.", position)
+            elif character in ")]}":
+                unclosed.pop()
+            if len(unclosed) > DEEPEST:
+                self._refuse(f"Parentheses may be nested {DEEPEST} deep at most.", position)
+        if unclosed and not quote:
+            self._refuse(f"{self._text[unclosed[-1]]!r} is never closed.", unclosed[-1])
+
+    def _refuse(self, message: str, position: int) -> NoReturn:
+        raise ScheduleTextError(message, self._text, position)
 
     def _node(self, node: ast.expr, depth: int) -> Schedule | float:
         """Return what an expression stands for: a schedule or a number."""

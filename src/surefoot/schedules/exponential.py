@@ -61,6 +61,9 @@ class Exponential(Phase):
             return self.floor ** self._progress(t, xp)
         return self.gamma ** (self._local(t, xp) / self.every)
 
+    def _lengths(self) -> tuple[str, ...]:
+        return self.durations if self.floor is None else ("duration",)
+
     def _words(self) -> str:
         if self.floor is not None:
             return super()._words()
