@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surefoot._curves.smoothing import noise, smooth
+from surefoot._curves.smoothing import RESOLUTION, noise, smooth
 
 __all__ = ["RangeReading", "blew_up", "read_range"]
 
@@ -19,7 +19,8 @@ class RangeReading:
         lowest_at: the rate at which the smoothed loss was least.
         diverges_at: the rate at which the loss blew up; None if it never did.
         drop: how far the smoothed loss fell from its start, in the unit of the loss.
-        noise: standard deviation of the batch noise, from the part where the rate is tiny.
+        noise: standard deviation of the batch noise, from the part where the rate is tiny; at
+            least the rounding of single precision.
     """
 
     lowest_at: float
@@ -75,9 +76,10 @@ def read_range(lrs: Sequence[float], losses: Sequence[float]) -> RangeReading:
     begin = values[: len(_start(losses))]
     diverged = blew_up(losses)
     least = int(np.nanargmin(np.where(np.isfinite(values), smoothed, np.inf)))
+    first = float(np.mean(begin))
     return RangeReading(
         lowest_at=float(lrs[least]),
         diverges_at=float(lrs[-1]) if diverged else None,
-        drop=float(np.mean(begin) - smoothed[least]),
-        noise=noise(begin),
+        drop=first - float(smoothed[least]),
+        noise=max(noise(begin), RESOLUTION * abs(first)),
     )

@@ -5,9 +5,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from surefoot._base import checks
 
-__all__ = ["noise", "smooth", "tail_mean"]
+__all__ = ["RESOLUTION", "noise", "smooth", "tail_mean"]
 
 Array = NDArray[np.float64]
+
+RESOLUTION = 1e-7
+"""Relative resolution of a loss: it was computed in single precision at best."""
 
 
 def smooth(values: ArrayLike, span: float) -> Array:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from surefoot._curves.smoothing import noise
+from surefoot._curves.smoothing import RESOLUTION, noise
 from surefoot.records import Curve, RunLog
 
 __all__ = ["Signs"]
@@ -25,9 +25,6 @@ LEAST_INSIDE = 10
 
 TAKEN_BACK = 0.1
 """A rise of which no more than this share is left after the next stretch was one bad batch."""
-
-RESOLUTION = 1e-7
-"""Relative resolution of a number in single precision."""
 
 GOOD_UPDATE_RATIO = 0.2
 """Early update/weight ratio at the best rate (chosen on four tuning tasks: 0.2 to 0.25)."""
