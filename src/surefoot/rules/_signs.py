@@ -139,11 +139,11 @@ class Signs:
         """
         half = BLOCKS // 2
         early = int(np.argmin(self.blocks[:half]))
-        late = float(self.blocks[half:].mean())
-        late_error = float(self.block_errors[half:].mean()) / math.sqrt(half)
+        late = float(np.median(self.blocks[half:]))  # no bad batch moves it
+        late_error = 1.25 * float(np.median(self.block_errors[half:])) / math.sqrt(half)
         error = math.hypot(self.block_errors[early], late_error)
         above = late - float(self.blocks[early])
-        return above / self.learned if self.learned > 0 and above > 3 * error else 0.0
+        return above / self.learned if self.learned > 0 and above > 4 * error else 0.0
 
     @cached_property
     def first_rise(self) -> int:

@@ -9,7 +9,7 @@ first updates can kill units for good.
   next (beyond four standard errors) add up to more than a fifth of the distance that it fell. In
   a steady descent they add up to nothing. One rise that the next stretch took back, as after a
   bad batch, does not count;
-* *relapsed*: the second half of the run lies above its best early stretch, beyond three standard
+* *relapsed*: the second half of the run lies above its best early stretch, beyond four standard
   errors and by more than 3 % of the distance that the loss fell;
 * *stuck*: the loss changed by less than the noise of single losses although the first updates
   moved the weights about as far as good ones do, or farther;
