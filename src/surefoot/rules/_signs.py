@@ -109,8 +109,9 @@ class Signs:
     def rises(self) -> Array:
         """How far each stretch rose above the one before it; 0 where that may be noise.
 
-        The largest of them is left out if the next stretch took it back: one bad batch. (Not in
-        the first stretch: there it is the mark of a first step too long.)
+        The largest of them is left out, with those right before it, if one of the next two
+        stretches took it back: one bad batch. (Not in the first stretch: there it is the mark of a
+        first step too long.)
         """
         changes = np.diff(self.blocks)
         errors = np.hypot(self.block_errors[1:], self.block_errors[:-1])
@@ -118,9 +119,13 @@ class Signs:
         first = float(self.blocks[0]) - self.start
         beyond = first > 4 * (self.batch_noise + float(self.block_errors[0]))
         top = int(np.argmax(rises))
-        after = self.blocks[top + 2 : top + 3]
-        if after.size and after[0] <= self.blocks[top] + TAKEN_BACK * rises[top]:
-            rises[top] = 0.0
+        foot = top
+        while foot > 0 and rises[foot - 1] > 0:
+            foot -= 1
+        after = self.blocks[top + 2 : top + 4]
+        left = self.blocks[foot] + TAKEN_BACK * (self.blocks[top + 1] - self.blocks[foot])
+        if after.size and after.min() <= left:
+            rises[foot : top + 1] = 0.0
         return np.concatenate([[first if beyond else 0.0], rises])
 
     @cached_property
