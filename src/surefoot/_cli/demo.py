@@ -9,7 +9,7 @@ import typer
 
 from surefoot._base.codec import dump_json
 from surefoot._cli import demo_story as story
-from surefoot._cli.output import JsonOption, console, say, show_table
+from surefoot._cli.output import JsonOption, console, say, show_facts
 from surefoot._report import Section, Table, write_report
 from surefoot.errors import InputError
 from surefoot.plots import compare_runs, figure, learning_curves
@@ -80,7 +80,7 @@ def _announce(quiet: bool, text: str) -> None:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:+.0f} %"
+    return f"{100 * share:+.0f} %".replace("-0 %", "0 %").replace("+0 %", "0 %").replace("-", "−")
 
 
 def _summary_text(curve: Sensitivity, found: dict[str, story.Search]) -> str:
@@ -147,22 +147,21 @@ def _summarise(
     four: list[story.Classic],
     plans: list[story.Plan],
 ) -> None:
-    rows = [
-        ["U curve", f"best lr {curve.best.lr:.3g}, loss {curve.best.loss:.4f}"],
-        ["", f"basin {curve.basin.low:.2g} … {curve.basin.high:.2g}"],
-        ["", f"training fails from lr {curve.diverges_at:.2g}" if curve.diverges_at else ""],
+    best, basin, edge = curve.best, curve.basin, curve.diverges_at
+    facts = [
+        ("U curve", f"best lr {best.lr:.3g}, loss {best.loss:.4f}"),
+        ("", f"basin {basin.low:.2g} … {basin.high:.2g}"),
+        ("", "never fails" if edge is None else f"training fails from lr {edge:.2g}"),
     ]
     for effort, each in found.items():
         words = f"lr {each.finding.lr:.3g}, regret {_percent(each.regret)}"
-        rows.append([f"find, {effort}", f"{words}, {each.finding.cost.trainings:.2f} trainings"])
-    rows += [
-        [f"diagnose: {run.label}", f"lr {run.lr:.2g} is {run.diagnosis.label}"] for run in four
-    ]
-    rows += [
-        [f"schedule: {plan.label}", f"loss {plan.loss:.4f} ({plan.low:.4f} … {plan.high:.4f})"]
+        facts.append((f"find, {effort}", f"{words}, {each.finding.cost.trainings:.2f} trainings"))
+    facts += [(f"diagnose: {run.label}", f"lr {run.lr:.2g}: {run.diagnosis.label}") for run in four]
+    facts += [
+        (f"schedule: {plan.label}", f"loss {plan.loss:.4f} ({plan.low:.4f} … {plan.high:.4f})")
         for plan in plans
     ]
-    show_table("Surefoot on handwritten digits", ["", "result"], rows)
+    show_facts("Surefoot on handwritten digits", facts)
 
 
 def _document(

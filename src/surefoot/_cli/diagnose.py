@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from surefoot._base.codec import dump_json
-from surefoot._cli.output import JsonOption, draw, say, show_table, tell_json
+from surefoot._cli.output import JsonOption, draw, show_table, tell_json
 from surefoot._diagnose import diagnose
 from surefoot.records import Diagnosis
 
@@ -26,19 +26,12 @@ def command(
             tell_json(found)
             return
         draw(found)
-        _tell(found)
         return
     if json:
         typer.echo(dump_json({"runs": [each.to_dict() for each in found]}, indent=2))
         return
     rows = [[each.run, each.label, _estimate(each)] for each in found]
     show_table(str(path), ["run", "verdict", "lr ÷ best lr"], rows)
-
-
-def _tell(diagnosis: Diagnosis) -> None:
-    say(f"{diagnosis.run}: {diagnosis.reason}")
-    if diagnosis.lr_over_best == diagnosis.lr_over_best:
-        say(f"Estimated lr ÷ best lr: {_estimate(diagnosis)}")
 
 
 def _estimate(diagnosis: Diagnosis) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from surefoot._cli.output import JsonOption, OutOption, draw, save_noun, say, show_table, tell_json
+from surefoot._cli.output import JsonOption, OutOption, draw, save_noun, say, show_facts, tell_json
 from surefoot._cli.task import TaskArgument, load_trial
 from surefoot._find import find
 
@@ -32,14 +32,13 @@ def command(
     draw(finding)
     diverges = "never did" if finding.diverges_at is None else f"{finding.diverges_at:.3g}"
     rows = [
-        ["learning rate", f"{finding.lr:.3g}"],
-        ["interval", f"{finding.low:.2g} … {finding.high:.2g}"],
-        ["range test diverged at", diverges],
-        ["source", finding.source],
-        ["usual rate", f"{finding.default_lr:g}"],
-        ["cost", str(finding.cost)],
+        ("learning rate", f"{finding.lr:.3g}"),
+        ("interval", f"{finding.low:.2g} … {finding.high:.2g}"),
+        ("range test diverged at", diverges),
+        ("source", finding.source),
+        ("usual rate", f"{finding.default_lr:g}"),
+        ("cost", str(finding.cost)),
     ]
-    show_table(finding.name or task, ["", ""], rows)
-    say(finding.reason)
+    show_facts(finding.name or task, rows)
     for file in files:
         say(f"saved {file}")

@@ -20,6 +20,7 @@ __all__ = [
     "draw",
     "save_noun",
     "say",
+    "show_facts",
     "show_table",
     "tell_json",
 ]
@@ -63,6 +64,14 @@ def draw(noun: object, *, height: int = 16) -> None:
     """Draw the noun on the terminal."""
     width = min(console().width, 100)
     typer.echo(text(figure(noun), width=width, height=height))
+
+
+def show_facts(title: str, facts: list[tuple[str, str]]) -> None:
+    """Print names and what they are."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    for name, value in facts:
+        table.add_row(escape(name), escape(value))
+    console().print(table)
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

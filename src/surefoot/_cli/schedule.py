@@ -1,5 +1,6 @@
 """``surefoot schedule``: draw a schedule from its text."""
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -30,7 +31,8 @@ def command(
     peak = checks.learning_rate("--lr", lr)
     schedule = read_schedule(words)
     resolved = schedule.resolve(total, updates_per_epoch=updates_per_epoch)
-    picture = schedule_figure({str(schedule): resolved}, lr=None if lr == 1.0 else peak)
+    picture = schedule_figure(resolved, lr=None if lr == 1.0 else peak)
+    picture = dataclasses.replace(picture, title=str(schedule))
     if out is not None:
         if out.suffix.lower() not in FIGURE_ENDINGS | {".json"}:
             raise InputError(f"--out must end in .html .png .svg .pdf .csv or .json, not {out}.")

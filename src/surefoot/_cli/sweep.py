@@ -32,7 +32,6 @@ def command(
     draw(result)
     columns = ["lr", result.metric, "90 % interval", "diverged"]
     show_table(result.name or task, columns, [_row(p, p is result.best) for p in result.points])
-    say(result.reason)
     say(f"Cost: {result.cost}.")
     for file in files:
         say(f"saved {file}")
