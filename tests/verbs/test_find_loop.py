@@ -1,0 +1,318 @@
+"""``find`` inside the user's own loop: what it gives back, and what it leaves untouched."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from exact import INPUT, TARGET, assert_same, rng_state, state, training, update
+from torch import nn
+
+import surefoot as sf
+from surefoot import InputError
+from surefoot.schedules import cosine
+
+
+def with_model(model):
+    model.eval()
+    with torch.no_grad():
+        return (model(INPUT) - TARGET).square().mean()
+
+
+def make(kind="SGD"):
+    model, optimizer = training()
+    for _ in range(2):
+        update(model, optimizer)
+    return model, optimizer
+
+
+@pytest.mark.parametrize("effort", ["quick", "thorough"])
+@pytest.mark.parametrize("validate", [None, "takes a model", "takes nothing"])
+def test_nothing_is_left_behind(effort, validate):
+    model, optimizer = make()
+    functions = {"takes a model": with_model, "takes nothing": lambda: with_model(model)}
+    expected = state(model, optimizer)
+    finding = sf.find(
+        lambda: update(model, optimizer),
+        optimizer,
+        restore=[model],
+        steps=40,
+        effort=effort,
+        validate=functions.get(validate),
+    )
+    assert_same(state(model, optimizer), expected)
+    assert finding.metric == ("training loss" if validate is None else "validation loss")
+    assert finding.source == "measured"
+    assert finding.low < finding.lr < finding.high
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        None,
+        lambda model: torch.optim.Adam(model.parameters(), lr=1e-3, amsgrad=True),
+        lambda model: torch.optim.Adam(model.parameters(), lr=torch.tensor(1e-3), foreach=False),
+    ],
+)
+def test_the_training_that_follows_is_the_one_that_would_have_been(optimizer, warm):
+    def run(searched):
+        model, chosen = training(optimizer=optimizer)
+        if warm:
+            update(model, chosen)
+        if searched:
+            sf.find(lambda: update(model, chosen), chosen, restore=[model], steps=30)
+        losses = [update(model, chosen).item() for _ in range(8)]
+        return losses, state(model, chosen)
+
+    (losses, ended), (expected, twin) = run(searched=True), run(searched=False)
+    assert losses == expected
+    for key in ("values", "gradients", "optimizer", "rng"):
+        assert_same(ended[key], twin[key])
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [Broken("mine"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("at", [1, 7, 25])
+def test_an_exception_in_the_step_goes_through_and_leaves_nothing_behind(error, at):
+    model, optimizer = make()
+    expected, calls = state(model, optimizer), []
+
+    def step():
+        calls.append(1)
+        update(model, optimizer)
+        if len(calls) == at:
+            model.eval()
+            model.zero_grad()
+            raise error
+        return update(model, optimizer)
+
+    with pytest.raises(type(error)) as caught:
+        sf.find(step, optimizer, restore=[model], steps=40)
+    assert caught.value is error
+    assert_same(state(model, optimizer), expected)
+
+
+def test_an_exception_in_the_validation_goes_through_too():
+    model, optimizer = make()
+    expected, error = state(model, optimizer), Broken()
+
+    def validate():
+        raise error
+
+    with pytest.raises(Broken) as caught:
+        sf.find(lambda: update(model, optimizer), optimizer, restore=[model], steps=40,
+                validate=validate)  # fmt: skip
+    assert caught.value is error
+    assert_same(state(model, optimizer), expected)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, torch.tensor(math.nan)])
+def test_a_loss_that_is_not_finite_from_the_start_gives_the_default_and_the_reason(bad):
+    model, optimizer = make()
+    expected = state(model, optimizer)
+
+    def step():
+        update(model, optimizer)
+        for parameter in model.parameters():
+            parameter.data.fill_(math.nan)
+        return bad
+
+    finding = sf.find(step, optimizer, restore=[model], steps=40)
+    assert_same(state(model, optimizer), expected)
+    assert (finding.source, finding.lr, finding.default_lr) == ("default", 0.1, 0.1)
+    assert "not finite at a learning rate of 1e-6" in finding.reason
+    assert finding.attempts == ()
+    assert finding.low < finding.lr < finding.high
+
+
+@pytest.mark.parametrize("value", [0.0, 2.3, -1.0, 1e-9])
+def test_a_loss_that_no_rate_changes_gives_the_default_and_the_reason(value):
+    model, optimizer = make()
+    finding = sf.find(lambda: value, optimizer, restore=[model], steps=40)
+    assert finding.source == "default"
+    assert "no rate stands out" in finding.reason
+    assert finding.diverges_at is None
+
+
+def test_a_loss_that_is_all_noise_gives_the_default_and_the_reason():
+    model, optimizer = make()
+    noise = np.random.default_rng(0)
+    finding = sf.find(lambda: 2.3 + noise.normal(), optimizer, restore=[model], steps=400)
+    assert finding.source == "default"
+
+
+def test_a_loss_that_blows_up_at_once_gives_the_default_and_the_reason():
+    model, optimizer = make()
+    losses = iter([1.0, 1.0, 1.0, 1.0, math.inf])
+    finding = sf.find(lambda: next(losses), optimizer, restore=[model], steps=40)
+    assert finding.source == "default"
+    assert "blew up within the first updates" in finding.reason
+
+
+def test_when_every_short_trial_fails_the_default_is_given():
+    model, optimizer = make()
+    falling = iter([1.0, 1.0, 1.0, *np.linspace(1.0, 0.1, 13)])
+    finding = sf.find(lambda: next(falling, math.nan), optimizer, restore=[model], steps=40)
+    assert (finding.source, finding.reason[:26]) == ("default", "Every short trial diverged")
+    assert all(math.isinf(attempt.loss) for attempt in finding.attempts)
+
+
+def test_negative_losses_are_as_good_as_positive_ones():
+    def search(shift):
+        model, optimizer = make()
+        step = lambda: update(model, optimizer) - shift  # noqa: E731
+        return sf.find(step, optimizer, restore=[model], steps=400)
+
+    one, other = search(0.0), search(100.0)
+    assert other.source == "measured"
+    assert other.lr == one.lr
+
+
+def test_groups_keep_their_ratios_in_every_update():
+    model, optimizer = make()
+    seen = []
+
+    def step():
+        seen.append(optimizer.param_groups[1]["lr"] / optimizer.param_groups[0]["lr"])
+        return update(model, optimizer)
+
+    sf.find(step, optimizer, restore=[model], steps=40)
+    assert len(seen) > 16
+    assert seen == pytest.approx([3.0] * len(seen))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.03]
+
+
+def test_scaler_and_scheduler_in_the_loop_come_back():
+    model, optimizer = make()
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=3)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+    def step():
+        optimizer.zero_grad()
+        loss = (model(INPUT) - TARGET).square().mean()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        scheduler.step()
+        return loss
+
+    expected = copy.deepcopy([scheduler.state_dict(), scaler.state_dict(), state(model, optimizer)])
+    finding = sf.find(step, optimizer, restore=[model, scaler, scheduler], steps=40)
+    assert finding.cost.updates >= 10
+    assert_same([scheduler.state_dict(), scaler.state_dict(), state(model, optimizer)], expected)
+
+
+def test_a_compiled_model_is_searched_and_restored():
+    model, optimizer = make()
+    compiled = torch.compile(model, backend="eager")
+    expected = state(model, optimizer)
+    finding = sf.find(lambda: update(compiled, optimizer), optimizer, restore=[compiled], steps=20)
+    assert_same(state(model, optimizer), expected)
+    assert finding.cost.updates > 16
+
+
+def test_a_watched_training_records_nothing_of_the_search(tmp_path):
+    model, optimizer = make()
+    with sf.watch(model, optimizer, to=tmp_path / "run", every=1) as watch:
+        for number in range(4):
+            if number == 2:
+                sf.find(lambda: update(model, optimizer), optimizer, restore=[model], steps=20)
+            watch.step(update(model, optimizer))
+    log = sf.read(tmp_path / "run")
+    for name in ("loss", "lr", "grad_norm", "update_ratio"):
+        assert log[name].steps.tolist() == [0, 1, 2, 3]
+    assert log["lr"].values.tolist() == [0.01] * 4
+
+
+def test_the_search_is_deterministic():
+    def search():
+        model, optimizer = make()
+        finding = sf.find(lambda: update(model, optimizer), optimizer, restore=[model], steps=60)
+        return finding.to_dict() | {"cost": finding.cost.updates}
+
+    assert search() == search()
+
+
+GOOD = {"steps": 10}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda step, o, m: sf.find(step, o, restore=[m]), "steps must be given: find"),
+        (lambda step, o, m: sf.find(step, o, steps=10), "restore must be given"),
+        (lambda step, o, m: sf.find(step, restore=[m], steps=10), "optimizer must be the torch"),
+        (lambda step, o, m: sf.find(step, m, restore=[m], steps=10), "optimizer must be the torch"),
+        (lambda step, o, m: sf.find(step, o, restore=m, steps=10), r"such as restore=\[model\]"),
+        (lambda step, o, m: sf.find(step, o, restore=[3], steps=10), "a int, which cannot be"),
+        (lambda step, o, m: sf.find(step, o, restore=[m], steps=0), "steps must be at least 1"),
+        (lambda step, o, m: sf.find(step, o, restore=[m], steps=2.5), "steps must be a whole"),
+        (
+            lambda step, o, m: sf.find(step, o, restore=[m], steps=10, effort="slow"),
+            "effort must be one of 'quick', 'thorough'",
+        ),
+        (
+            lambda step, o, m: sf.find(step, o, restore=[m], steps=10, schedule="cosine(99)"),
+            "99 updates",
+        ),
+        (
+            lambda step, o, m: sf.find(step, o, restore=[m], steps=10, progress="yes"),
+            "progress must be",
+        ),
+        (
+            lambda step, o, m: sf.find(step, o, restore=[], steps=10, validate=with_model),
+            "restore holds none",
+        ),
+        (lambda step, o, m: sf.find(3), "find needs a surefoot.Trial, or a function"),
+        (lambda step, o, m: sf.find(nn.Linear), "find needs a surefoot.Trial"),
+        (lambda step, o, m: sf.find(lambda: None, o, restore=[m], steps=10), "returned None"),
+        (
+            lambda step, o, m: sf.find(lambda: torch.ones(2), o, restore=[m], steps=10),
+            r"a tensor of shape \(2,\)",
+        ),
+        (lambda step, o, m: sf.find(lambda: "x", o, restore=[m], steps=10), "must be a number"),
+    ],
+)
+def test_says_what_is_not_allowed_and_leaves_all_as_it_was(call, said):
+    model, optimizer = make()
+    expected = state(model, optimizer)
+    with pytest.raises(InputError, match=said):
+        call(lambda: update(model, optimizer), optimizer, model)
+    assert_same(state(model, optimizer), expected)
+
+
+def test_a_rate_of_zero_in_the_first_group_is_refused():
+    model, optimizer = make()
+    optimizer.param_groups[0]["lr"] = 0.0
+    with pytest.raises(InputError, match="the lr of the optimizer's first parameter group"):
+        sf.find(lambda: update(model, optimizer), optimizer, restore=[model], steps=10)
+
+
+@pytest.mark.parametrize("effort", ["quick", "thorough"])
+def test_progress_is_told_and_never_runs_past_its_end(effort):
+    model, optimizer = make()
+    told = []
+    finding = sf.find(
+        lambda: update(model, optimizer),
+        optimizer,
+        restore=[model],
+        steps=60,
+        effort=effort,
+        schedule=cosine(),
+        progress=lambda done, total, text: told.append((done, total, text)),
+    )
+    assert told[0][2] == "range test"
+    assert told[-1][0] == finding.cost.updates
+    assert all(done <= total for done, total, _ in told)
+
+
+def test_global_generators_stay_as_they_were():
+    model, optimizer = make()
+    before = rng_state()
+    sf.find(lambda: update(model, optimizer), optimizer, restore=[model], steps=20)
+    assert_same(rng_state(), before)
