@@ -151,6 +151,19 @@ class Signs:
         return above / self.learned if self.learned > 0 and above > 4 * error else 0.0
 
     @cached_property
+    def unsettled(self) -> float:
+        """Noise of single losses ÷ how far the loss fell, once it no longer falls; else 0.
+
+        It no longer falls if the second half lies less than a twentieth of the way below the best
+        stretch of the first quarter.
+        """
+        half = BLOCKS // 2
+        gained = float(self.blocks[: half // 2].min()) - float(np.median(self.blocks[half:]))
+        if not 0 < self.learned or gained > 0.05 * self.learned:
+            return 0.0
+        return noise(self.loss.values[len(self.loss) // 2 :]) / self.learned
+
+    @cached_property
     def first_rise(self) -> int:
         """The update at which the first rise begins; 0 if there is none."""
         index = int(np.argmax(self.rises > 0))

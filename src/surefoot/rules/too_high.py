@@ -11,6 +11,9 @@ first updates can kill units for good.
   bad batch, does not count;
 * *relapsed*: the second half of the run lies above its best early stretch, beyond four standard
   errors and by more than 3 % of the distance that the loss fell;
+* *unsettled*: after the first quarter of the run the loss no longer falls, single losses scatter
+  by more than a tenth of the whole fall, and the first updates moved the weights about as far as
+  good ones do, or farther;
 * *stuck*: the loss changed by less than the noise of single losses although the first updates
   moved the weights about as far as good ones do, or farther;
 * *violent steps*: one of the first updates moved the weights by more than twice their own size.
@@ -38,6 +41,12 @@ best rate, at least 0.3 from three times it where it hurts)."""
 RELAPSED = 0.03
 """Share of the fall that was lost again (same tasks: 0 at the best rate and below)."""
 
+UNSETTLED = 0.1
+"""Scatter ÷ fall (same tasks: at most 0.06 at the best rate)."""
+
+LARGE_STEPS = -0.3
+"""Estimate of log10(lr ÷ best lr) from which on scatter is the fault of a high rate."""
+
 STUCK_FROM = -0.7
 """Estimate of log10(lr ÷ best lr) above which a flat loss is no matter of a low rate."""
 
@@ -58,9 +67,10 @@ class TooHigh(Rule):
         if not signs.enough:
             return None
         climbing = signs.climbed > CLIMBED or signs.relapsed > RELAPSED
+        unsettled = signs.unsettled > UNSETTLED and signs.estimate > LARGE_STEPS
         stuck = signs.climbed > 1 or (signs.is_flat and signs.estimate > STUCK_FROM)
         violent = signs.estimate > VIOLENT
-        if not (climbing or stuck or violent):
+        if not (climbing or unsettled or stuck or violent):
             return None
         decades = max(signs.estimate, 0.5) if signs.estimate == signs.estimate else 0.5
         factor = 10.0 ** -min(decades + (0.5 if stuck else 0.0), 3.0)
