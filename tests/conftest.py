@@ -1,7 +1,11 @@
-"""What every test shares: one core, so that sums come out the same on every machine."""
+"""What every test shares: one core and the same examples, so that each run is like the other."""
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("surefoot", derandomize=True, deadline=None)
+settings.load_profile("surefoot")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -518,6 +518,19 @@ def test_a_buffer_that_became_part_of_a_graph_is_a_leaf_again():
     assert torch.equal(model.hidden, torch.ones(2))
 
 
+def test_a_tensor_attribute_with_a_graph_is_put_back():
+    model = nn.Linear(2, 2)
+    model.output = output = model(torch.ones(1, 2))
+    expected = output.detach().clone()
+    with Snapshot([model]):
+        output.data.zero_()
+        model.output = None
+    assert model.output is output
+    assert torch.equal(output, expected)
+    output.sum().backward()
+    assert model.weight.grad is not None
+
+
 def test_a_read_only_array_is_let_alone():
     model = nn.Module()
     model.table = np.arange(3)
