@@ -21,9 +21,6 @@ BELOW_LOWEST = 10.0
 """The best constant rate lies about this factor below the rate of least loss in a range test
 (median over 11 small workloads: a factor 10 to 12)."""
 
-INDISTINCT = 0.05
-"""Trials whose losses differ by less than this share are not told apart."""
-
 
 @dataclass(frozen=True)
 class Effort:
