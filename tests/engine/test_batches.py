@@ -3,11 +3,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from exact import assert_same, rng_state
 from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot import InputError
 from surefoot._engine.batches import Batches, map_leaves, sample_count
+from tests.exact import assert_same, rng_state
 
 DATA = TensorDataset(torch.arange(10.0))
 

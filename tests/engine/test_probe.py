@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from exact import INPUT, assert_same, state, training, update
 from torch import nn
 
 from surefoot import InputError, Snapshot, Trial
 from surefoot._engine.probe import LoopProbe, TrialProbe, compressed, first_module
 from surefoot.schedules import linear
+from tests.exact import INPUT, assert_same, state, training, update
 
 
 def loop(train_step=None, validate=None, **changes):

@@ -4,9 +4,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from exact import assert_same, rng_state
 
 from surefoot._engine.random_state import RandomState
+from tests.exact import assert_same, rng_state
 
 
 def draw():

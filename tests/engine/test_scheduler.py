@@ -3,7 +3,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from exact import training, update
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -13,6 +12,7 @@ import surefoot as sf
 from surefoot import InputError, Scheduler
 from surefoot.errors import StateError
 from surefoot.schedules import cosine, cyclic, exponential, hold, linear, step, warmup
+from tests.exact import training, update
 
 PLANS = {
     "cosine": cosine(20, floor=0.1),

@@ -5,7 +5,6 @@ from collections import OrderedDict, deque
 import numpy as np
 import pytest
 import torch
-from exact import INPUT, Net, assert_same, groups_of, rng_state, state, training, update
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -13,6 +12,7 @@ from torch import nn
 import surefoot as sf
 from surefoot import InputError, Snapshot
 from surefoot.schedules import cosine, warmup
+from tests.exact import INPUT, Net, assert_same, groups_of, rng_state, state, training, update
 
 
 def plain(kind, **options):

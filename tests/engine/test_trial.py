@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from exact import assert_same, rng_state
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -12,6 +11,7 @@ from surefoot import InputError, Trial
 from surefoot._engine.batches import Batches
 from surefoot._engine.member import Member, evaluate, untrained_loss
 from surefoot._engine.trial import _built
+from tests.exact import assert_same, rng_state
 
 X = torch.randn(12, 3, generator=torch.Generator().manual_seed(1))
 Y = X.sum(dim=1, keepdim=True)

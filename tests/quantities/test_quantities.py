@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from exact import INPUT, TARGET, training
 from torch import nn
 
 from surefoot.quantities import GradNorm, LearningRate, Quantity, UpdateRatio
+from tests.exact import INPUT, TARGET, training
 
 
 def measure(quantity, optimizer, step):

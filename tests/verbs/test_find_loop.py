@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from exact import INPUT, TARGET, assert_same, rng_state, state, training, update
 from torch import nn
 
 import surefoot as sf
 from surefoot import InputError
 from surefoot.schedules import cosine
+from tests.exact import INPUT, TARGET, assert_same, rng_state, state, training, update
 
 
 def with_model(model):

@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from exact import assert_same, rng_state
 from torch import nn
 
 import surefoot as sf
 from surefoot import InputError
 from surefoot.schedules import cosine, linear, warmup
+from tests.exact import assert_same, rng_state
 
 
 class Bowl(nn.Module):
@@ -124,6 +124,14 @@ def facts(finding):
     return {**finding.to_dict(), "cost": (finding.cost.updates, finding.cost.trainings)}
 
 
+def among_the_good(finding, lr):
+    """Whether the rate lies among the trials that are within 5 % of what the best learned."""
+    best = min(attempt.loss for attempt in finding.attempts)
+    level = best + 0.05 * (finding.sweep.values[0] - best)
+    good = [attempt.lr for attempt in finding.attempts if attempt.loss <= level]
+    return 0.99 * min(good) <= lr <= 1.01 * max(good)
+
+
 def test_the_same_call_twice_gives_the_same_finding_and_no_generator_moves():
     before = rng_state()
     first = sf.find(networks())
@@ -145,15 +153,15 @@ def test_a_finding_holds_its_evidence():
     ratios = [b / a for a, b in pairwise(steps)]
     assert ratios == pytest.approx([ratios[0]] * len(ratios))
     best = min(finding.attempts, key=lambda attempt: attempt.loss)
-    assert finding.lr == pytest.approx(best.lr * (best.updates / 300) ** 0.3, rel=0.01)
-    assert f"lowered × {(best.updates / 300) ** 0.3:.2g}" in finding.reason
+    shrink = (best.updates / 300) ** 0.3
+    assert among_the_good(finding, finding.lr / shrink)
+    assert f"lowered × {shrink:.2g}" in finding.reason
 
 
 @pytest.mark.parametrize("schedule", [cosine(), "linear", linear(floor=0.1), warmup(5) >> cosine()])
 def test_with_a_schedule_that_decays_the_winner_is_not_lowered(schedule):
     finding = sf.find(networks(), schedule=schedule)
-    best = min(finding.attempts, key=lambda attempt: attempt.loss)
-    assert finding.lr == pytest.approx(best.lr, rel=0.01)
+    assert among_the_good(finding, finding.lr)
     assert "lowered" not in finding.reason
 
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from exact import assert_same, rng_state
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import surefoot as sf
 from surefoot import InputError
 from surefoot.schedules import cosine, warmup
+from tests.exact import assert_same, rng_state
 
 X = torch.randn(40, 5, generator=torch.Generator().manual_seed(2))
 Y = (X.sum(dim=1) > 0).long()

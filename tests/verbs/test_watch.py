@@ -6,7 +6,6 @@ import random
 import numpy as np
 import pytest
 import torch
-from exact import INPUT, TARGET, assert_same, state, training, update
 from torch import nn
 
 import surefoot as sf
@@ -14,6 +13,7 @@ from surefoot import InputError
 from surefoot.errors import LogError, StateError
 from surefoot.quantities import GradNorm, Quantity
 from surefoot.schedules import linear
+from tests.exact import INPUT, TARGET, assert_same, state, training, update
 
 
 def run(model, optimizer, count, watch=None, scheduler=None):
