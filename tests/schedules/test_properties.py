@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.errors import InputError, StateError
-from surefoot.schedules import Schedule, cosine, from_json, hold, linear, schedule, warmup
+from surefoot.schedules import (
+    Schedule,
+    cosine,
+    from_json,
+    hold,
+    linear,
+    polynomial,
+    schedule,
+    step,
+    warmup,
+)
 
 from .strategies import CLOCK, closed, phases, updates, written
 
@@ -130,18 +140,39 @@ def test_stretch_by_one_changes_nothing(plan):
     assert plan.stretch(1) == plan
 
 
+def on_jax(plan, times):
+    """Return the factors as jax computes them, compiled and one by one."""
+    jax = pytest.importorskip("jax")
+
+    def factor(t):
+        return plan.evaluate(t, jax.numpy)
+
+    return np.asarray(jax.jit(factor)(times)), np.asarray(jax.vmap(factor)(times))
+
+
 @given(closed)
 @settings(deadline=None, max_examples=30)
 def test_jax_agrees_under_jit_and_vmap(plan):
-    jax = pytest.importorskip("jax")
-    times = np.arange(0, plan.total + 5)
-    traced = jax.jit(lambda t: plan.evaluate(t, jax.numpy))(times)
-    mapped = jax.vmap(lambda t: plan.evaluate(t, jax.numpy))(times)
-    expected = plan(times)
-    # jax counts in float32: where a stair or a phase begins, an update may fall on either side
-    near = np.isclose(np.asarray(traced), expected, atol=2e-5, rtol=2e-4)
-    assert near.mean() > 0.9
-    assert np.asarray(mapped) == pytest.approx(np.asarray(traced), abs=1e-5, rel=1e-4)
+    times = np.arange(plan.total + 5)
+    for factors in on_jax(plan, times):
+        assert factors.dtype == np.float32
+        assert factors == pytest.approx(plan(times), abs=1e-5, rel=1e-4)
+
+
+@given(closed)
+@settings(deadline=None, max_examples=15)
+def test_jax_agrees_to_the_last_digits_in_double_precision(plan):
+    times = np.arange(plan.total + 5)
+    with pytest.importorskip("jax").enable_x64(True):
+        for factors in on_jax(plan, times):
+            assert factors.dtype == np.float64
+            assert factors == pytest.approx(plan(times), abs=1e-12, rel=1e-12)
+
+
+def test_jax_reaches_the_floor_exactly_in_single_precision():
+    # 41 · (1 / 41) is not 1 in float32; a small power would make the difference visible
+    for plan in (polynomial(41, power=0.1), linear(41)):
+        assert on_jax(plan, np.arange(41, 45))[0].tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("plan", [warmup("10%"), hold(), warmup(3) >> hold(), 0.5 * linear(0.5)])
@@ -156,8 +187,58 @@ def test_an_unresolved_schedule_says_what_to_call(plan):
 def test_phases_of_length_zero_vanish():
     assert (warmup(0) >> cosine()).resolve(10) == cosine(10)
     assert (warmup(0) >> cosine(5))(0) == 1.0
+    assert (warmup(0) * cosine()).resolve(10) == 1.0 * cosine(10)
+    assert (warmup(0) * cosine(5))(0) == 1.0
     with pytest.raises(InputError, match="no updates"):
         warmup(0).resolve(10)
+    for plan in (warmup(0), warmup(0) >> cosine(0), warmup(0) * cosine(0)):
+        assert plan.total == 0
+        with pytest.raises(StateError, match="no updates"):
+            plan(0)
+
+
+def test_a_number_of_numpy_times_a_schedule_is_a_schedule():
+    assert np.float64(0.5) * cosine() == 0.5 * cosine() == cosine() * np.float32(0.5)
+
+
+def test_a_call_leaves_no_trace_in_the_pickle():
+    plan = warmup(3) >> step(2, duration=5) * cosine(5)
+    fresh = pickle.dumps(plan)
+    plan(4)
+    assert pickle.dumps(plan) == fresh
+
+
+def test_fractions_that_make_up_the_run_always_fit():
+    for total in range(1, 200):
+        plan = warmup("5%") >> hold(0.45) >> linear("50%")
+        assert plan.resolve(total).total == total
+
+
+@pytest.mark.parametrize(
+    ("written", "updates", "words"),
+    [
+        (1, 1, "1 update"),
+        (25, 25, "25 updates"),
+        (0.25, 25, "25% of the run"),
+        ("2.5 %", 3, "2.5 % of the run"),
+        ("25 updates", 25, "25 updates"),
+        ("1.5 epochs", 15, "1.5 epochs"),
+        ("64 samples", 8, "64 samples"),
+        (" 1e3 tokens ", 10, "1e3 tokens"),
+    ],
+)
+def test_a_duration_in_updates_and_in_words(written, updates, words):
+    plan = warmup(written) >> hold()
+    assert plan.resolve(100, **CLOCK) == warmup(updates) >> hold(100 - updates)
+    then = "then hold the peak for the rest of the run."
+    assert plan.describe() == f"Warm up from 0 to the peak over {words}, {then}"
+
+
+def test_stretching_a_share_of_the_run_is_left_to_the_run():
+    plan = warmup("10%") >> hold("1.5 epochs") >> cosine()
+    assert str(plan.stretch(3)) == 'warmup("10%") >> hold("4.5 epochs") >> cosine()'
+    longer = plan.stretch(3).resolve(300, updates_per_epoch=10)
+    assert longer == plan.resolve(100, updates_per_epoch=10).stretch(3)
 
 
 def test_a_schedule_is_frozen():

@@ -17,6 +17,9 @@ Duration: TypeAlias = int | float | str
 LONGEST = 2**53
 """The largest number of updates: up to here every whole number is exact as a float."""
 
+_MOST = 10**300
+"""The largest amount of any unit, so that it is finite as a float."""
+
 _TEXT = re.compile(
     r"\s*(?P<amount>\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*"
     r"(?P<unit>%|updates?|epochs?|samples?|tokens?)\s*",
@@ -76,6 +79,8 @@ def stretched(value: Duration, k: float) -> Duration:
     factor = Fraction(repr(k))
     if isinstance(value, str):
         amount, unit = _amount("duration", value)
+        if amount * factor > _MOST:
+            raise InputError(f"k is too large to stretch {value!r} by: {k!r}.")
         return f"{repr(float(amount * factor)).removesuffix('.0')} {unit}"
     return nearest(Fraction(value) * factor)
 

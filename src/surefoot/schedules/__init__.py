@@ -1,4 +1,30 @@
-"""Floor 1: schedules, pure functions from the update number to a factor, and their algebra."""
+"""Floor 1: schedules, pure functions from the update number to a factor, and their algebra.
+
+A schedule is written as phases, one after another::
+
+    warmup(500) >> hold() >> linear("20%", floor=0.1)
+
+and returns factors: the lr of an update is the group's base lr × ``schedule(t)``, where update
+``t`` is one of 0 … total − 1.
+
+**Durations.** An int is updates; a float in (0, 1) is a share of the run, and so is ``"10%"``;
+``"3 epochs"``, ``"2e6 samples"`` and ``"2e9 tokens"`` are what they say. A phase without a duration
+is open: it fills what remains, and a sequence may have one. ``resolve(total)`` turns all durations
+into updates; until then a schedule cannot be called.
+
+**Edges.** A phase of n updates is the half-open interval [s, s + n). The last update of a warm-up
+is at the peak; the first update of a decay is at the peak, its last one step short of the floor.
+Past its end a schedule stays at its end value. No update has the factor 0 unless you wrote a zero.
+
+**Levels.** Every phase starts at its own level, relative to the peak; see ``a >> b``.
+
+Example:
+    >>> plan = (warmup(10) >> cosine()).resolve(100)
+    >>> plan([0, 9, 10, 99, 100, 101]).round(6).tolist()
+    [0.1, 1.0, 1.0, 0.000305, 0.0, 0.0]
+    >>> print(plan.describe())
+    Warm up from 0 to the peak over 10 updates, then decay along a cosine to 0 over 90 updates.
+"""
 
 from surefoot.schedules._json import from_dict as from_dict
 from surefoot.schedules._json import from_json as from_json

@@ -28,7 +28,7 @@ def from_json(text: str) -> Schedule:
     """
     try:
         document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"This is no JSON: {error}.") from None
     return from_dict(document)
 

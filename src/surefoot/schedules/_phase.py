@@ -32,7 +32,7 @@ class Phase(Schedule):
                 self._check(duration=open_duration, floor=fraction)
 
             def evaluate(self, t, xp):
-                return self.floor + (1 - self.floor) * (1 - self._progress(t, xp))
+                return self.floor + (1 - self.floor) * self._remaining(t, xp)
     """
 
     duration: Any
@@ -53,6 +53,10 @@ class Phase(Schedule):
     def _progress(self, t: Any, xp: Any) -> Any:
         """Return the part of the phase that is done, 0 … 1."""
         return xp.minimum(t / self._updates, 1.0)
+
+    def _remaining(self, t: Any, xp: Any) -> Any:
+        """Return the part of the phase that is left, 1 … 0, where 0 is exact in any precision."""
+        return (self._updates - self._local(t, xp)) / self._updates
 
     @property
     def is_open(self) -> bool:

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import difflib
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
@@ -20,6 +21,9 @@ LONGEST = 10_000
 
 DEEPEST = 100
 """Levels of the deepest nesting that is read."""
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+"""A line as Python counts them; ``str.splitlines`` knows more ends of line."""
 
 
 def schedule(source: "str | Schedule | float") -> Schedule:
@@ -62,7 +66,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._lines = text.splitlines(keepends=True)
+        self._lines = _LINE.findall(text)
         # where a line of the parsed text begins in the original one; the parsed text is put in
         # parentheses so that it may go over several lines
         self._starts = [0]
@@ -76,9 +80,12 @@ class _Reader:
                 'The text is empty: write a schedule such as "warmup(500) >> cosine()".', text, 0
             )
         if len(text) > LONGEST:
-            raise InputError(f"A schedule text has at most {LONGEST} characters, not {len(text)}.")
-        value = self._node(self._parse(), 0)
-        return value if isinstance(value, Schedule) else constant(value)
+            self._refuse(f"The text has more than {LONGEST} characters.", LONGEST)
+        node = self._parse()
+        value = self._node(node, 0)
+        if isinstance(value, Schedule):
+            return value
+        return self._checked(node, lambda: constant(value))
 
     def _parse(self) -> ast.expr:
         self._check_parentheses()
@@ -121,8 +128,8 @@ class _Reader:
 
     def _node(self, node: ast.expr, depth: int) -> Schedule | float:
         """Return what an expression stands for: a schedule or a number."""
-        if depth > LONGEST:
-            self._fail(node, "This is nested too deep.")
+        if depth > DEEPEST:
+            self._fail(node, f"Schedules may be nested {DEEPEST} deep at most.")
         if isinstance(node, ast.BinOp):
             return self._chain(node, depth)
         if isinstance(node, ast.Name):
@@ -147,12 +154,15 @@ class _Reader:
         self, node: ast.BinOp, left: Schedule | float, right: Schedule | float
     ) -> Schedule | float:
         if isinstance(node.op, ast.Mult):
-            return self._checked(node, lambda: cast("Any", left) * right)
+            number_side = node.left if isinstance(right, Schedule) else node.right
+            return self._checked(number_side, lambda: cast("Any", left) * right)
         if isinstance(node.op, ast.RShift):
             for value, side in ((left, node.left), (right, node.right)):
                 if not isinstance(value, Schedule):
                     self._fail(side, f"A number cannot be a phase: write constant({value:g}).")
-            return self._checked(node, lambda: cast("Schedule", left) >> cast("Schedule", right))
+            return self._checked(
+                node.right, lambda: cast("Schedule", left) >> cast("Schedule", right)
+            )
         words = "Schedules are put together by '>>' and '*' only."
         return self._fail(node.right, words, before=True)
 
@@ -244,8 +254,6 @@ class _Reader:
 
     def _characters(self, line: int, column: int) -> int:
         """Return the characters before a place that ast gives in bytes of UTF-8."""
-        if line >= len(self._lines):
-            return 0
         shift = 1 if line == 0 else 0  # the parenthesis put in front
         return len(self._lines[line].encode()[: column - shift].decode(errors="ignore"))
 

@@ -46,7 +46,7 @@ class Linear(Phase):
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return self.floor + (1 - self.floor) * (1 - self._progress(t, xp))
+        return self.floor + (1 - self.floor) * self._remaining(t, xp)
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +86,7 @@ class Polynomial(Phase):
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return self.floor + (1 - self.floor) * (1 - self._progress(t, xp)) ** self.power
+        return self.floor + (1 - self.floor) * self._remaining(t, xp) ** self.power
 
 
 linear = Linear
