@@ -80,9 +80,10 @@ def show(title, rows):
     recall = sum(truth == said for truth, said in faults) / max(len(faults), 1)
     precision = sum(truth == said for truth, said in called) / max(len(called), 1)
     alarms = sum(said != "healthy" for said in healthy) / max(len(healthy), 1)
-    typical = f"{errors[len(errors) // 2]:.2f}" if errors else "–"
+    shares = (errors[len(errors) // 2], errors[8 * len(errors) // 10]) if errors else ()
+    typical = " ".join(f"{share:7.2f}" for share in shares) or "–"
     print(
-        f"{title:40} {len(scored):4} {recall:7.2f} {precision:10.2f} {alarms:13.2f} {typical:>8}",
+        f"{title:40} {len(scored):4} {recall:7.2f} {precision:10.2f} {alarms:13.2f} {typical}",
         flush=True,
     )
 
@@ -92,7 +93,7 @@ VIEWS = {"all signals": None, "loss and lr": ("loss", "lr")}
 
 def main():
     torch.set_num_threads(1)
-    print(f"{'':40} runs  recall  precision  false alarms  |error|")
+    print(f"{'':40} runs  recall  precision  false alarms  |error|: median, 80 % (decades)")
     for split, trials in (("tuning", tasks.tuning_tasks()), ("report", tasks.report_tasks())):
         together = {view: [] for view in VIEWS}
         for trial in trials:

@@ -1,7 +1,8 @@
 """Every example as a fixture."""
 
 import pytest
-from example_figures import FIGURES
+
+from .example_figures import FIGURES
 
 
 @pytest.fixture(params=list(FIGURES))

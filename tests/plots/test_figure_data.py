@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from example_figures import U, default_finding, finding, loss_curve, run_log, sensitivity, verdict
 
 from surefoot.errors import InputError
 from surefoot.plots import (
@@ -21,6 +20,8 @@ from surefoot.plots import (
 )
 from surefoot.records import Curve, Diagnosis, RunLog
 from surefoot.schedules import cosine, warmup
+
+from .example_figures import U, default_finding, finding, loss_curve, run_log, sensitivity, verdict
 
 
 def named(data, name):

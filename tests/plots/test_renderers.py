@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from example_figures import FIGURES, loss_curve, run_log, sensitivity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -19,6 +18,8 @@ from surefoot.plots._layout import frame
 from surefoot.plots._matplotlib import draw_matplotlib
 from surefoot.plots._plotly import plotly_spec
 from surefoot.records import Curve, RunLog
+
+from .example_figures import FIGURES, loss_curve, run_log, sensitivity
 
 
 def axes_for(data):

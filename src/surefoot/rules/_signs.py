@@ -159,7 +159,7 @@ class Signs:
         """
         half = BLOCKS // 2
         gained = float(self.blocks[: half // 2].min()) - float(np.median(self.blocks[half:]))
-        if not 0 < self.learned or gained > 0.05 * self.learned:
+        if not self.learned > 0 or gained > 0.05 * self.learned:
             return 0.0
         return noise(self.loss.values[len(self.loss) // 2 :]) / self.learned
 
