@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot import Curve, RunLog, diagnose
-from surefoot.rules import ALL, Diverged, Signs, TooHigh, TooLow
+from surefoot.rules import ALL, Diverged, NotFinite, Signs, TooHigh, TooLow
 
 LENGTHS = [100, 400, 20_000]
 SHORT = [20, 30, 50]
@@ -177,8 +177,9 @@ def test_a_short_run_that_ends_in_nan_diverged_all_the_same():
 
 def test_a_loss_that_never_was_finite_is_not_blamed_on_the_rate():
     diagnosis = diagnose(run([math.nan] * 50))
-    assert len(diagnosis) == 0
-    assert "(50 more were not finite)" in diagnosis.reason
+    (verdict,) = diagnosis
+    assert (verdict.code, verdict.is_lr_fault, verdict.direction) == ("LR101", False, "none")
+    assert (verdict.factor, verdict.remedy.action) == (1.0, "none")
 
 
 def test_divergence_is_dated_from_where_the_curve_left_for_good():
@@ -283,6 +284,6 @@ def test_a_run_that_only_rose_learned_nothing():
 
 
 def test_the_rules_are_ordered_from_grave_to_mild_with_stable_codes():
-    assert [type(rule) for rule in ALL] == [Diverged, TooHigh, TooLow]
-    assert [rule.code for rule in ALL] == ["LR201", "LR202", "LR203"]
+    assert [type(rule) for rule in ALL] == [NotFinite, Diverged, TooHigh, TooLow]
+    assert [rule.code for rule in ALL] == ["LR101", "LR201", "LR202", "LR203"]
     assert all(rule.check(Signs(run([1.0] * 5))) is None for rule in ALL)

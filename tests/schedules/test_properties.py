@@ -99,7 +99,10 @@ def test_a_product_binds_tighter_than_a_sequence():
 
 @given(closed, st.integers(1, 2000))
 def test_resolve_fills_exactly_the_run_or_says_that_it_cannot(plan, total):
-    if plan.total <= total:
+    if plan.total < total and plan(plan.total) == 0:
+        with pytest.raises(InputError, match="rate 0"):
+            plan.resolve(total)
+    elif plan.total <= total:
         resolved = plan.resolve(total)
         assert resolved.total == total
         assert resolved.is_resolved

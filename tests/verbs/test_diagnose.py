@@ -116,5 +116,5 @@ def test_the_loss_is_kept_for_drawing_thinned_but_with_its_spikes(n):
 
 def test_a_loss_of_nan_alone_says_so():
     diagnosis = sf.diagnose(RunLog("nan", {"loss": Curve(range(40), [math.nan] * 40)}))
-    assert "Only 0 finite losses were recorded (40 more were not finite)" in diagnosis.reason
+    assert diagnosis.label == "loss never finite"
     assert math.isnan(diagnosis.lr_over_best)

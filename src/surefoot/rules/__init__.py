@@ -3,10 +3,11 @@
 from surefoot.rules._rule import Rule as Rule
 from surefoot.rules._signs import Signs as Signs
 from surefoot.rules.diverged import Diverged as Diverged
+from surefoot.rules.not_finite import NotFinite as NotFinite
 from surefoot.rules.too_high import TooHigh as TooHigh
 from surefoot.rules.too_low import TooLow as TooLow
 
-__all__ = ["ALL", "Diverged", "Rule", "Signs", "TooHigh", "TooLow"]
+__all__ = ["ALL", "Diverged", "NotFinite", "Rule", "Signs", "TooHigh", "TooLow"]
 
-ALL: tuple[Rule, ...] = (Diverged(), TooHigh(), TooLow())
-"""Every rule, the gravest first; of these three only the first that holds is reported."""
+ALL: tuple[Rule, ...] = (NotFinite(), Diverged(), TooHigh(), TooLow())
+"""Every rule, the gravest first; of these only the first that holds is reported."""

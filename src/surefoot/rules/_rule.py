@@ -8,6 +8,12 @@ from surefoot.rules._signs import Signs
 
 __all__ = ["Rule"]
 
+_ACTIONS: dict[str, Literal["lower_lr", "raise_lr", "none"]] = {
+    "lower": "lower_lr",
+    "raise": "raise_lr",
+    "none": "none",
+}
+
 
 class Rule(ABC):
     """One thing that can be wrong with a run. Override :meth:`check` alone."""
@@ -15,7 +21,8 @@ class Rule(ABC):
     code: ClassVar[str]
     title: ClassVar[str]
     severity: ClassVar[Literal["error", "warning"]]
-    direction: ClassVar[Literal["lower", "raise"]]
+    direction: ClassVar[Literal["lower", "raise", "none"]]
+    is_lr_fault: ClassVar[bool] = True
 
     @abstractmethod
     def check(self, signs: Signs) -> Verdict | None:
@@ -36,7 +43,7 @@ class Rule(ABC):
         Args:
             signs: the evidence.
             factor: what to multiply the learning rate by.
-            spread: its range is ``factor`` ÷ and × this, > 1.
+            spread: its range is ``factor`` ÷ and × this, ≥ 1.
             since: update from which on it holds.
             confidence: 0 … 1.
             advice: the remedy in words.
@@ -45,7 +52,7 @@ class Rule(ABC):
             code=self.code,
             title=self.title,
             severity=self.severity,
-            is_lr_fault=True,
+            is_lr_fault=self.is_lr_fault,
             direction=self.direction,
             factor=factor,
             factor_low=factor / spread,
@@ -53,5 +60,5 @@ class Rule(ABC):
             since=since,
             confidence=confidence,
             evidence=signs.evidence(),
-            remedy=Remedy("lower_lr" if self.direction == "lower" else "raise_lr", factor, advice),
+            remedy=Remedy(_ACTIONS[self.direction], factor, advice),
         )

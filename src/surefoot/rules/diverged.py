@@ -8,8 +8,7 @@ above the first loss by more than three standard deviations of their difference 
 distance that the loss had ever fallen.
 
 **Known false alarms.** A loss that is NaN for another reason (bad data, log of zero, overflow in
-half precision). If the loss was not finite from the very first update, the rate is not to blame
-and the rule does not hold.
+half precision). A loss that never was finite is the matter of LR101.
 
 **Remedy.** Start again with a rate ten times smaller, or with a warm-up.
 """
@@ -34,7 +33,7 @@ class Diverged(Rule):
     def check(self, signs: Signs) -> Verdict | None:
         """Return the verdict, or None if the rule does not hold."""
         steps, values = signs.log["loss"]
-        if len(values) and not math.isfinite(values[-1]) and math.isfinite(values[0]):
+        if len(signs.loss) and not math.isfinite(values[-1]):
             broken = len(values) - 1
             while broken > 0 and not math.isfinite(values[broken - 1]):
                 broken -= 1

@@ -145,7 +145,7 @@ class Schedule(ABC):
 
         The boundaries between phases are rounded to the nearest update, so that the phases add up
         to ``total`` exactly. Phases of length 0 vanish. A schedule shorter than the run stays at
-        its end value for the rest of it.
+        its end value for the rest of it, unless that is 0.
 
         Args:
             total: updates of the run, ≥ 1.
@@ -154,7 +154,8 @@ class Schedule(ABC):
             tokens_per_update: needed by durations in tokens.
 
         Raises:
-            InputError: the phases take more than ``total``, or a unit needs an argument.
+            InputError: the phases take more than ``total``, or less and end at 0, or a unit needs
+                an argument.
 
         Example:
             >>> from surefoot.schedules import hold, linear, warmup
@@ -182,7 +183,12 @@ class Schedule(ABC):
         if length == 0:
             raise InputError(f"{self} has no updates at all: give one phase a longer duration.")
         fitted = self._fit(length, clock)
-        return fitted >> constant(fitted(length), clock.total - length)
+        if (end := fitted(length)) == 0:
+            raise InputError(
+                f"{self} takes {length} of {clock.total} updates and would leave the rest at rate "
+                "0: leave its duration open, give it a floor, or write '>> constant(0)' after it."
+            )
+        return fitted >> constant(end, clock.total - length)
 
     def stretch(self, k: float) -> Self:
         """Return the schedule for a run ``k`` times as long.
