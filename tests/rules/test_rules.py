@@ -218,7 +218,7 @@ def test_a_verdict_says_which_way_how_far_and_how_sure(kind):
     [
         (healthy, 0.2, None),
         (healthy, 3.0, "LR202"),  # a step of three times the weights
-        (healthy, 0.005, "LR203"),  # steps forty times smaller than good ones
+        (healthy, 0.001, "LR203"),  # steps forty times smaller than good ones
         (flat, 0.2, "LR202"),  # flat with long steps: stuck
         (flat, 0.01, "LR203"),  # flat with short steps: creeping
         (creeping, 0.2, None),  # slow, though the steps were long: the budget, not the rate

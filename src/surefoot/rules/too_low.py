@@ -10,7 +10,7 @@
 * *flat*: the loss changed by less than the noise of single losses, it never rose, and, where the
   update/weight ratio was recorded, the first updates moved the weights at most a fifth as far as
   good ones do;
-* *tiny steps*: the early update/weight ratio alone says that the rate is 20 × below a good one.
+* *tiny steps*: the early update/weight ratio alone says that the rate is 100 × below a good one.
 
 **Known false alarms.** A budget that is simply too short at any rate; training that was resumed
 from a good point (nothing left to learn looks flat).
@@ -34,8 +34,8 @@ below it)."""
 LARGE_STEPS = -0.7
 """Estimate of log10(lr ÷ best lr) above which a slow run is not the fault of a low rate."""
 
-TINY_STEPS = -1.3
-"""Estimate of log10(lr ÷ best lr) that is enough by itself."""
+TINY_STEPS = -2.0
+"""Estimate of log10(lr ÷ best lr) that is enough by itself: twice its uncertainty."""
 
 
 class TooLow(Rule):
