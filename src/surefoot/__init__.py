@@ -62,17 +62,21 @@ _HOME = {
     "Watch": "_watch",
 }
 _FAMILIES = ("errors", "plots", "quantities", "records", "rules", "schedules")
+_NEED_TORCH = ("_engine", "_find", "_sweep", "_watch", "quantities")
 
 __all__ = ["__version__", *_HOME, *_FAMILIES]  # noqa: PLE0604  all are names
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"surefoot.{_HOME[name]}"), name)
-    elif name in _FAMILIES:
-        value = importlib.import_module(f"surefoot.{name}")
-    else:
+    home = name if name in _FAMILIES else _HOME.get(name)
+    if home is None:
         raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
+    if home.partition(".")[0] in _NEED_TORCH:
+        from surefoot._base.lazy import need
+
+        need("torch", f"for surefoot.{name}")
+    module = importlib.import_module(f"surefoot.{home}")
+    value = module if name in _FAMILIES else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -204,6 +204,33 @@ def test_reading_and_diagnosing_a_log_loads_no_torch(tmp_path):
     assert _in_new_process(code).split() == ["True", "False"]
 
 
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import surefoot as sf
+from surefoot._cli.main import run
+for name in ("find", "sweep", "watch", "Trial", "Scheduler", "quantities"):
+    try:
+        getattr(sf, name)
+    except sf.errors.MissingExtraError as error:
+        assert "pip install 'surefoot[torch]'" in str(error) and name in str(error)
+    else:
+        raise AssertionError(name)
+for words in (["schedule", "cosine", "--total", "9"], ["diagnose", LOG], ["find", "task.py:x"]):
+    try:
+        run(words)
+    except SystemExit as end:
+        print("exit", end.code or 0)
+"""
+
+
+def test_without_torch_all_else_works_and_the_rest_says_what_to_install(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("step,loss\n" + "".join(f"{t},{2 * 0.9**t}\n" for t in range(100)))
+    out = _in_new_process(f"LOG = {str(log)!r}\n{WITHOUT_TORCH}")
+    assert re.findall(r"^exit (\d)", out, re.MULTILINE) == ["0", "0", "2"]
+
+
 def test_the_command_has_these_options_and_no_others():
     from typer.main import get_command
 

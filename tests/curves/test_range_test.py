@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surefoot._curves.range_test import RangeReading, blew_up, read_range
+from surefoot._curves.range_reading import RangeReading, blew_up, read_range
 
 LRS = np.geomspace(1e-6, 10, 80).tolist()
 NAN, INF = math.nan, math.inf

@@ -3,17 +3,20 @@
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surefoot._base.codec import dump_json
-from surefoot._cli import demo_story as story
+from surefoot._base.lazy import need
 from surefoot._cli.output import JsonOption, console, say, show_facts
 from surefoot._report import Section, Table, write_report
 from surefoot.errors import InputError
 from surefoot.plots import compare_runs, figure, learning_curves
 from surefoot.records import Sensitivity
+
+if TYPE_CHECKING:
+    from surefoot._cli import demo_story as story
 
 __all__ = ["command"]
 
@@ -27,6 +30,11 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Sweep, find, diagnose and schedule on handwritten digits; ends with a report."""
+    need("torch", "to train")
+    need("sklearn", "for the demo's data")
+    need("plotly", "to draw figures")
+    from surefoot._cli import demo_story as story
+
     started = time.perf_counter()
     progress = not json
     runs = _fresh(to) / "runs"
@@ -83,7 +91,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:+.0f} %".replace("-0 %", "0 %").replace("+0 %", "0 %").replace("-", "−")
 
 
-def _summary_text(curve: Sensitivity, found: dict[str, story.Search]) -> str:
+def _summary_text(curve: Sensitivity, found: "dict[str, story.Search]") -> str:
     quick, thorough = found["quick"], found["thorough"]
     return (
         f"A grid of {len(curve.points)} rates cost {curve.cost.trainings:.0f} trainings and names "
@@ -97,7 +105,7 @@ def _sweep_section(curve: Sensitivity) -> Section:
     return Section("The U curve", curve.reason, figure(curve))
 
 
-def _find_section(curve: Sensitivity, found: dict[str, story.Search]) -> Section:
+def _find_section(curve: Sensitivity, found: "dict[str, story.Search]") -> Section:
     rows = [_search_row(effort, each) for effort, each in found.items()]
     best, trainings = curve.best, f"{curve.cost.trainings:.0f} trainings"
     rows.append(("sweep, best of the grid", f"{best.lr:.3g}", f"{best.loss:.4f}", "0 %", trainings))
@@ -109,13 +117,13 @@ def _find_section(curve: Sensitivity, found: dict[str, story.Search]) -> Section
     )
 
 
-def _search_row(effort: str, each: story.Search) -> tuple[str, ...]:
+def _search_row(effort: str, each: "story.Search") -> tuple[str, ...]:
     cost = f"{each.finding.cost.trainings:.2f} trainings"
     lr, loss = f"{each.finding.lr:.3g}", f"{each.loss:.4f}"
     return (f"find, {effort}", lr, loss, _percent(each.regret), cost)
 
 
-def _classic_section(four: list[story.Classic]) -> Section:
+def _classic_section(four: "list[story.Classic]") -> Section:
     runs = {f"{run.label}: {run.lr:.2g}": (run.log, ROLES[run.label]) for run in four}
     rows = [(run.label, f"{run.lr:.3g}", run.diagnosis.label, run.diagnosis.reason) for run in four]
     return Section(
@@ -126,7 +134,7 @@ def _classic_section(four: list[story.Classic]) -> Section:
     )
 
 
-def _schedule_section(plans: list[story.Plan]) -> Section:
+def _schedule_section(plans: "list[story.Plan]") -> Section:
     fixed, decayed = plans
     change = decayed.loss / fixed.loss - 1
     sentence = (
@@ -143,9 +151,9 @@ def _schedule_section(plans: list[story.Plan]) -> Section:
 
 def _summarise(
     curve: Sensitivity,
-    found: dict[str, story.Search],
-    four: list[story.Classic],
-    plans: list[story.Plan],
+    found: "dict[str, story.Search]",
+    four: "list[story.Classic]",
+    plans: "list[story.Plan]",
 ) -> None:
     best, basin, edge = curve.best, curve.basin, curve.diverges_at
     facts = [
@@ -166,9 +174,9 @@ def _summarise(
 
 def _document(
     curve: Sensitivity,
-    found: dict[str, story.Search],
-    four: list[story.Classic],
-    plans: list[story.Plan],
+    found: "dict[str, story.Search]",
+    four: "list[story.Classic]",
+    plans: "list[story.Plan]",
     report: Path,
     seconds: float,
 ) -> str:

@@ -4,9 +4,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from surefoot._cli.output import JsonOption, OutOption, draw, save_noun, say, show_facts, tell_json
-from surefoot._cli.task import TaskArgument, load_trial
-from surefoot._find import find
+from surefoot._base.lazy import need
+from surefoot._cli.output import (
+    JsonOption,
+    OutOption,
+    TaskArgument,
+    draw,
+    save_noun,
+    say,
+    show_facts,
+    tell_json,
+)
 
 __all__ = ["command"]
 
@@ -24,6 +32,10 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Find a good learning rate by cheap trial."""
+    need("torch", "to train")
+    from surefoot._cli.task import load_trial
+    from surefoot._find import find
+
     finding = find(load_trial(task), effort=effort, schedule=schedule)
     files = save_noun(finding, out) if out is not None else []
     if json:

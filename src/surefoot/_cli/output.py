@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+TaskArgument = Annotated[
+    str, typer.Argument(metavar="FILE.py:NAME", help="Where the surefoot.Trial is.")
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(

@@ -4,9 +4,17 @@ from typing import Annotated
 
 import typer
 
-from surefoot._cli.output import JsonOption, OutOption, draw, save_noun, say, show_table, tell_json
-from surefoot._cli.task import TaskArgument, load_trial
-from surefoot._sweep import grid, sweep
+from surefoot._base.lazy import need
+from surefoot._cli.output import (
+    JsonOption,
+    OutOption,
+    TaskArgument,
+    draw,
+    save_noun,
+    say,
+    show_table,
+    tell_json,
+)
 from surefoot.errors import InputError
 from surefoot.records import Point
 
@@ -23,6 +31,10 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Train at many learning rates and draw the U curve."""
+    need("torch", "to train")
+    from surefoot._cli.task import load_trial
+    from surefoot._sweep import sweep
+
     rates = read_lrs(lrs)
     result = sweep(load_trial(task), rates, seeds=seeds)
     files = [] if out is None else save_noun(result, out, table=result.table())
@@ -49,6 +61,8 @@ def read_lrs(words: str) -> tuple[float, ...]:
         >>> read_lrs("0.1, 0.3")
         (0.1, 0.3)
     """
+    from surefoot._sweep import grid
+
     try:
         if ":" in words:
             low, high, *rest = words.split(":")

@@ -5,18 +5,12 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from surefoot._engine.trial import Trial
 from surefoot.errors import SurefootError, TaskError
 
-__all__ = ["TaskArgument", "load_trial"]
-
-TaskArgument = Annotated[
-    str, typer.Argument(metavar="FILE.py:NAME", help="Where the surefoot.Trial is.")
-]
+__all__ = ["load_trial"]
 
 
 def load_trial(where: str) -> Trial:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot._base.progress import Advance
-from surefoot._curves.range_test import RangeReading, blew_up, read_range
+from surefoot._curves.range_reading import RangeReading, blew_up, read_range
 from surefoot._engine.probe import Probe, compressed
 from surefoot.records import Attempt, Curve
 from surefoot.schedules import Schedule
