@@ -15,7 +15,7 @@ import torch
 
 import surefoot as sf
 from surefoot._engine.batches import Batches
-from surefoot._engine.member import Member, untrained_loss
+from surefoot._engine.training import Training, untrained_loss
 from surefoot.records import RunLog
 
 LRS = sf.grid(1e-6, 10, per_decade=3)
@@ -24,7 +24,7 @@ FAULT, HEALTHY = 0.10, 0.03
 
 
 def record(trial, lr, seed, batches, folder):
-    member = Member(trial, lr, seed, batches)
+    member = Training(trial, lr, seed, batches)
     with sf.watch(member.model, member.optimizer, to=folder) as watch:
         for _ in range(trial.steps):
             member.advance(1, lambda _: 1.0)

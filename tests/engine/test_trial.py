@@ -9,7 +9,7 @@ from torch.nn.functional import mse_loss
 
 from surefoot import InputError, Trial
 from surefoot._engine.batches import Batches
-from surefoot._engine.member import Member, evaluate, untrained_loss
+from surefoot._engine.training import Training, evaluate, untrained_loss
 from surefoot._engine.trial import _built
 from tests.exact import assert_same, rng_state
 
@@ -37,7 +37,7 @@ GOOD: dict[str, Any] = {
 
 def member(lr=0.1, seed=0, **changes):
     trial = Trial(**{**GOOD, **changes})
-    return Member(trial, lr, seed, Batches(trial.train, seed))
+    return Training(trial, lr, seed, Batches(trial.train, seed))
 
 
 def frozen():

@@ -163,8 +163,8 @@ def test_the_verdict_does_not_depend_on_scale_and_shift(kind, n, seed, a, b):
 @pytest.mark.parametrize("n", [0, 1, 5, 19])
 def test_too_few_losses_say_nothing_and_the_reason_says_how_many_are_needed(n):
     diagnosis = diagnose(run(flat(n, np.random.default_rng(0))))
-    assert diagnosis.healthy
-    assert f"Only {n} finite losses were recorded" in diagnosis.reason
+    assert (diagnosis.healthy, diagnosis.judged, diagnosis.label) == (False, False, "not judged")
+    assert f"only {n} finite losses were recorded" in diagnosis.reason
     assert "at least 20" in diagnosis.reason
 
 
@@ -218,7 +218,7 @@ def test_a_verdict_says_which_way_how_far_and_how_sure(kind):
     [
         (healthy, 0.2, None),
         (healthy, 3.0, "LR202"),  # a step of three times the weights
-        (healthy, 0.001, "LR203"),  # steps forty times smaller than good ones
+        (healthy, 0.001, None),  # tiny steps that suffice, as in fine-tuning
         (flat, 0.2, "LR202"),  # flat with long steps: stuck
         (flat, 0.01, "LR203"),  # flat with short steps: creeping
         (creeping, 0.2, None),  # slow, though the steps were long: the budget, not the rate
@@ -255,9 +255,31 @@ def test_without_a_usable_ratio_there_is_no_estimate(ratio):
 def test_the_largest_advice_is_a_thousandfold_down_and_a_millionfold_up():
     losses = healthy(100, np.random.default_rng(0))
     high = diagnose(run(losses, update_ratio=ratios(1e9))).verdicts[0]
-    low = diagnose(run(losses, update_ratio=ratios(1e-12))).verdicts[0]
+    slow = creeping(100, np.random.default_rng(0))
+    low = diagnose(run(slow, update_ratio=ratios(1e-12))).verdicts[0]
     assert high.factor == pytest.approx(1e-3)
     assert low.factor == pytest.approx(1e6)
+
+
+def test_a_warm_up_is_no_low_rate():
+    losses = healthy(400, np.random.default_rng(0))
+    ratio = Curve([0, 10, 20], [0.2 * share for share in (0.01, 0.11, 0.21)])
+    lr = Curve(range(400), [0.1 * min(1.0, (t + 1) / 100) for t in range(400)])
+    with_lr = Signs(RunLog("run", {"loss": run(losses)["loss"], "update_ratio": ratio, "lr": lr}))
+    assert with_lr.estimate == pytest.approx(0, abs=1e-6)
+    without = Signs(RunLog("run", {"loss": run(losses)["loss"], "update_ratio": ratio}))
+    assert without.estimate == pytest.approx(math.log10(0.21))
+
+
+def test_a_verdict_on_one_sign_is_less_sure_than_one_on_two():
+    rng = np.random.default_rng(0)
+    plateau = np.concatenate([np.linspace(2.3, 1.0, 20), 1.0 + 0.25 * rng.standard_normal(380)])
+    signs = Signs(run(plateau, update_ratio=ratios(0.2)))
+    assert (signs.climbed, signs.relapsed) == (0, 0)
+    assert signs.unsettled > 0.1
+    (verdict,) = diagnose(signs.log)
+    assert (verdict.code, verdict.confidence) == ("LR202", 0.75)
+    assert verdict.evidence["unsettled_share"] == signs.unsettled
 
 
 def test_signs_of_a_linear_descent_are_those_of_the_formulas():

@@ -74,6 +74,52 @@ def test_a_folder_of_many_runs_gives_a_list_with_one_each(tmp_path):
     assert sf.diagnose(str(tmp_path / "a")).run == "a"
 
 
+def test_a_folder_that_holds_one_run_is_that_run(tmp_path):
+    train(tmp_path / "runs" / "only", 0.1, steps=100)
+    assert sf.diagnose(tmp_path / "runs").run == "only"
+
+
+def test_a_run_without_a_loss_among_others_is_not_judged_and_says_why(tmp_path):
+    train(tmp_path / "good", 0.1, steps=100)
+    (tmp_path / "other.csv").write_text("step,accuracy\n0,0.5\n1,0.6\n")
+    good, other = sf.diagnose(tmp_path)
+    assert (good.healthy, other.healthy, other.judged) == (True, False, False)
+    assert "it records accuracy, and no training loss" in other.reason
+    (tmp_path / "third.csv").write_text("step,accuracy\n0,0.5\n1,0.6\n")
+    with sf.RunWriter(tmp_path / "alone" / "a") as writer:
+        writer.add("accuracy", 0, 0.5)
+    with sf.RunWriter(tmp_path / "alone" / "b") as writer:
+        writer.add("accuracy", 0, 0.5)
+    with pytest.raises(LogError, match="None of the 2 runs"):
+        sf.diagnose(tmp_path / "alone")
+
+
+def test_a_warm_up_and_decay_is_healthy(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    scheduler = sf.Scheduler(optimizer, "warmup(200) >> cosine(floor=0.1)", total=600)
+    generator = torch.Generator().manual_seed(0)
+    with sf.watch(model, optimizer, to=tmp_path / "run") as watch:
+        for _ in range(600):
+            rows = torch.randint(0, len(LABELS), (64,), generator=generator)
+            loss = nn.functional.cross_entropy(model(IMAGES[rows]), LABELS[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            watch.step(loss)
+    diagnosis = sf.diagnose(watch.path)
+    assert diagnosis.healthy
+    assert abs(diagnosis.lr_over_best_log10) < 1
+
+
+@pytest.mark.parametrize("what", [5, None, ["runs"]])
+def test_what_is_no_run_is_refused(what):
+    with pytest.raises(sf.InputError, match="run must be a path or a RunLog"):
+        sf.diagnose(what)
+
+
 def test_a_csv_file_is_read(tmp_path):
     path = tmp_path / "slow.csv"
     rows = [f"{t},{2 - 0.005 * t}" for t in range(100)]
@@ -85,7 +131,7 @@ def test_a_csv_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("curves", "said"),
     [
-        ({"accuracy": Curve([0], [1.0])}, "mine has no training loss: it records accuracy"),
+        ({"accuracy": Curve([0], [1.0])}, "mine: it records accuracy, and no training loss"),
         ({}, "it records nothing"),
     ],
 )

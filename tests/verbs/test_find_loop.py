@@ -142,7 +142,12 @@ def test_a_loss_that_no_rate_changes_gives_the_default_and_the_reason(value):
 def test_a_loss_that_is_all_noise_gives_the_default_and_the_reason():
     model, optimizer = make()
     noise = np.random.default_rng(0)
-    finding = sf.find(lambda: 2.3 + noise.normal(), optimizer, restore=[model], steps=400)
+
+    def train_step():
+        optimizer.step()
+        return 2.3 + noise.normal()
+
+    finding = sf.find(train_step, optimizer, restore=[model], steps=400)
     assert finding.source == "default"
 
 

@@ -8,8 +8,8 @@ from surefoot.errors import InputError
 
 __all__ = ["Advance", "ProgressOption", "track"]
 
-type_of_callback = Callable[[int, int, str], None]
-ProgressOption = bool | type_of_callback | None
+Callback = Callable[[int, int, str], None]
+ProgressOption = bool | Callback | None
 Advance = Callable[[int, str], None]
 
 

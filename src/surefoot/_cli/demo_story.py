@@ -9,8 +9,8 @@ from surefoot._base.progress import ProgressOption, track
 from surefoot._cli.demo_task import STEPS, digits_trial
 from surefoot._diagnose import diagnose_log
 from surefoot._engine.batches import Batches
-from surefoot._engine.member import evaluate
 from surefoot._engine.scheduler import Scheduler
+from surefoot._engine.training import evaluate
 from surefoot._find import find
 from surefoot._sweep import grid, sweep
 from surefoot._watch import watch

@@ -74,10 +74,14 @@ def default_lr(optimizer: Optimizer) -> float:
 def ratios(optimizer: Optimizer) -> tuple[float, ...]:
     """Return each group's lr ÷ the first group's lr.
 
+    Where the first lr is 0, as at the start of a warm-up, the groups' ``initial_lr`` decide.
+
     Raises:
         InputError: the first group's lr is 0 or not finite, so that there is no ratio.
     """
     lrs = read(optimizer)
+    if lrs[0] == 0 and all("initial_lr" in group for group in optimizer.param_groups):
+        lrs = adopt_base(optimizer)
     first = checks.learning_rate("the lr of the optimizer's first parameter group", lrs[0])
     if not all(math.isfinite(lr) and lr >= 0 for lr in lrs):
         raise InputError(f"the optimizer's learning rates must be finite and ≥ 0, not {lrs}.")

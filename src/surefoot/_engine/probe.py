@@ -13,14 +13,17 @@ from torch.optim import Optimizer
 from surefoot._base import checks
 from surefoot._curves.smoothing import tail_mean
 from surefoot._engine import groups
-from surefoot._engine.batches import Batches
-from surefoot._engine.member import Member
+from surefoot._engine.batches import Batches, plain
 from surefoot._engine.snapshot import Snapshot
+from surefoot._engine.training import Training, check_rates
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 from surefoot.schedules import Schedule
 
-__all__ = ["LoopProbe", "Probe", "ProbeRun", "TrialProbe"]
+__all__ = ["LoopProbe", "Probe", "ProbeRun", "TrialProbe", "compressed", "first_module"]
+
+SKIPPED_AT_MOST = 30
+"""So many updates a GradScaler may skip while it looks for its scale."""
 
 JUDGED_SHARE = 1 / 3
 """Without validation a short run is judged by the mean loss of its last third."""
@@ -76,8 +79,9 @@ class TrialProbe:
         self._batches = Batches(trial.train, trial.seed)
         self.steps = trial.steps
         self.name = trial.name
-        self.metric = "training loss" if trial.validate is None else "validation loss"
-        member = Member(trial, 1e-3, trial.seed, self._batches)
+        self.metric = trial.metric
+        check_rates(trial)
+        member = Training(trial, 1e-3, trial.seed, self._batches)
         self.default_lr = groups.default_lr(member.optimizer)
 
     def run(
@@ -89,7 +93,7 @@ class TrialProbe:
     ) -> ProbeRun:
         """Train a fresh model; see :meth:`Probe.run`."""
         peak = max(lrs)
-        member = Member(self._trial, peak, self._trial.seed, self._batches)
+        member = Training(self._trial, peak, self._trial.seed, self._batches)
         member.advance(len(lrs), lambda update: lrs[update] / peak, stop=stop)
         loss = math.nan
         if judge:
@@ -140,12 +144,23 @@ class LoopProbe:
     ) -> ProbeRun:
         """Train from the snapshot; see :meth:`Probe.run`."""
         self._snapshot.restore()
+        self._steps_seen = 0
         losses: list[float] = []
-        for lr in lrs:
-            groups.write(self._optimizer, [lr * ratio for ratio in self._ratios])
-            losses.append(_loss_value(self._train_step()))
-            if not math.isfinite(losses[-1]) or (stop is not None and stop(losses)):
-                break
+        hook = self._optimizer.register_step_pre_hook(self._check_step)
+        try:
+            for lr in lrs:
+                self._written = [lr * ratio for ratio in self._ratios]
+                groups.write(self._optimizer, self._written)
+                losses.append(self._make_update(len(losses)))
+                if not math.isfinite(losses[-1]) or (stop is not None and stop(losses)):
+                    break
+        finally:
+            hook.remove()
+        if not self._steps_seen and len(losses) > SKIPPED_AT_MOST:
+            raise InputError(
+                f"train_step must step the optimizer that find is given; in {len(losses)} calls "
+                f"this {type(self._optimizer).__name__} was never stepped."
+            )
         loss = math.nan
         if judge:
             loss = tail_mean(losses, JUDGED_SHARE)
@@ -153,9 +168,29 @@ class LoopProbe:
                 loss = self._judge(self._validate)
         return ProbeRun(tuple(losses), loss)
 
+    def _make_update(self, number: int) -> float:
+        try:
+            return _loss_value(self._train_step())
+        except StopIteration:
+            raise InputError(
+                f"train_step ran out of batches after {number} updates: let it begin the loader "
+                "again, for find repeats many short trainings."
+            ) from None
+
+    def _check_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._steps_seen += 1
+        used = groups.read(optimizer)
+        pairs = zip(used, self._written, strict=False)
+        if not all(math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-300) for a, b in pairs):
+            raise InputError(
+                f"train_step must leave the learning rate alone while find tries rates; it was set "
+                f"to {list(used)} before optimizer.step(). Take that line out for the search, and "
+                "give the schedule as schedule=…."
+            )
+
     def _judge(self, validate: Callable[..., Any]) -> float:
         value = validate(*self._arguments)
-        number = checks.number("validate's result", _plain(value), finite=False)
+        number = checks.number("validate's result", plain(value), finite=False)
         return number if math.isfinite(number) else math.inf
 
 
@@ -178,16 +213,12 @@ def first_module(things: Iterable[object]) -> nn.Module | None:
     return next((thing for thing in things if isinstance(thing, nn.Module)), None)
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
-
-
 def _loss_value(value: Any) -> float:
-    plain = _plain(value)
-    if plain is None or isinstance(plain, torch.Tensor):
-        given = "None" if plain is None else f"a tensor of shape {tuple(plain.shape)}"
+    loss = plain(value)
+    if loss is None or isinstance(loss, torch.Tensor):
+        given = "None" if loss is None else f"a tensor of shape {tuple(loss.shape)}"
         raise InputError(f"train_step must return its loss as a scalar; it returned {given}.")
-    return checks.number("train_step's loss", plain, finite=False)
+    return checks.number("train_step's loss", loss, finite=False)
 
 
 def _validate_arguments(

@@ -43,7 +43,7 @@ class Trial:
         schedule: a schedule, or its text, that multiplies the lr; None is a constant lr.
         accumulate: batches for one update, ≥ 1.
         clip_norm: largest gradient norm, > 0; None is no clipping.
-        autocast: dtype for mixed precision in the forward pass, such as ``torch.bfloat16``.
+        autocast: ``torch.bfloat16`` for mixed precision in the forward pass; None is full.
         device: where to train; None leaves the model where the function puts it.
         seed: seed of the first member, ≥ 0.
         name: what to call it in tables and figures.
@@ -104,6 +104,13 @@ class Trial:
             checks.positive("clip_norm", self.clip_norm)
         if self.schedule is not None:
             read_schedule(self.schedule).resolve(self.steps)
+        _check_autocast(self.autocast)
+        _check_device(self.device)
+
+    @property
+    def metric(self) -> str:
+        """What a training is judged by: "validation loss", or "training loss" without validate."""
+        return "training loss" if self.validate is None else "validation loss"
 
     def factors(self) -> Callable[[int], float]:
         """Return the function update → factor over the whole budget."""
@@ -165,6 +172,27 @@ class Trial:
                 f"{name} must return a scalar tensor, not {shape}: take the mean over the batch."
             )
         return value.reshape(())
+
+
+def _check_autocast(dtype: object) -> None:
+    if dtype not in (None, torch.bfloat16):
+        raise InputError(
+            "autocast must be torch.bfloat16 or None (float16 needs a GradScaler: find its rate "
+            f"inside a loop of your own), not {dtype!r}."
+        )
+
+
+def _check_device(device: torch.device | str | None) -> None:
+    if device is None:
+        return
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"device must be a torch device such as 'cuda:0', not {device!r}."
+        ) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device is {str(device)!r}, and torch sees no CUDA here: give 'cpu'.")
 
 
 def _check_fresh(model: nn.Module) -> None:

@@ -78,6 +78,9 @@ def _refusal(evidence: Evidence) -> str | None:
     best = min(evidence.rounds[-1], key=lambda attempt: attempt.loss)
     if not math.isfinite(best.loss):
         return "Every short trial diverged."
+    losses = [attempt.loss for attempt in evidence.rounds[0]]
+    if len(losses) > 1 and min(losses) == max(losses):
+        return "All short trials ended at the very same loss: the rate changes nothing."
     return None
 
 

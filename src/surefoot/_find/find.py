@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, overload
 
+from torch import nn
 from torch.optim import Optimizer
 
 from surefoot._base import checks
@@ -112,7 +113,7 @@ def find(
         _refuse_loop_arguments(optimizer=optimizer, restore=restore, steps=steps, validate=validate)
         plan = _resolved(schedule if schedule is not None else what.schedule, what.steps)
         return _run(TrialProbe(what), chosen, plan, progress)
-    if isinstance(what, type) or not callable(what):
+    if isinstance(what, (type, nn.Module)) or not callable(what):
         raise InputError(
             "find needs a surefoot.Trial, or a function that does one whole update and returns "
             f"its loss; a {type(what).__name__} was given."
@@ -158,7 +159,12 @@ def _run(probe: Probe, effort: Any, schedule: Schedule | None, progress: Progres
 
 
 def _resolved(schedule: Schedule | str | None, steps: int) -> Schedule | None:
-    return None if schedule is None else read_schedule(schedule).resolve(steps)
+    if schedule is None:
+        return None
+    resolved = read_schedule(schedule).resolve(steps)
+    if not resolved.values(min(steps, 1000)).any():
+        raise InputError(f"schedule must not be 0 throughout, as {resolved} is.")
+    return resolved
 
 
 def _refuse_loop_arguments(**given: object) -> None:

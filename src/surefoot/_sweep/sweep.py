@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
 from surefoot._engine.batches import Batches
-from surefoot._engine.member import Member as Training
-from surefoot._engine.member import untrained_loss
+from surefoot._engine.training import Training, check_rates, untrained_loss
 from surefoot._engine.trial import Trial
 from surefoot._sweep.grid import check_lrs, grid
 from surefoot._sweep.reading import read_sensitivity
@@ -65,6 +64,7 @@ def sweep(
     checks.count("seeds", seeds, least=1)
     checks.positive("tolerance", tolerance)
     started = time.perf_counter()
+    check_rates(trial)
     members: list[Member] = []
     untrained: list[float] = []
     updates = 0
@@ -83,7 +83,7 @@ def sweep(
         members,
         untrained=sum(untrained) / len(untrained),
         tolerance=tolerance,
-        metric="training loss" if trial.validate is None else "validation loss",
+        metric=trial.metric,
         cost=Cost(updates=updates, seconds=seconds, trainings=updates / trial.steps),
         steps=trial.steps,
         name=trial.name,

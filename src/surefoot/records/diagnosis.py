@@ -71,10 +71,11 @@ class Diagnosis(Record):
 
     Args:
         run: what the run is called.
-        verdicts: the worst first; none means healthy.
+        verdicts: the worst first; none means healthy, if it was judged.
         lr_over_best_log10: estimate of log10(lr ÷ best lr), with its 80 % interval; NaN where the
             record does not allow one.
         reason: one sentence.
+        judged: whether the record was enough to judge; without it the run is not called healthy.
         loss: the training loss, thinned, for drawing; not part of the JSON.
     """
 
@@ -84,12 +85,13 @@ class Diagnosis(Record):
     lr_over_best_log10_low: float = math.nan
     lr_over_best_log10_high: float = math.nan
     reason: str = ""
+    judged: bool = True
     loss: Curve = field(default_factory=lambda: Curve([], []), metadata={"json": False})
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.verdicts
+        """Whether it was judged and nothing is wrong."""
+        return self.judged and not self.verdicts
 
     @property
     def lr_over_best(self) -> float:
@@ -98,8 +100,10 @@ class Diagnosis(Record):
 
     @property
     def label(self) -> str:
-        """The first verdict's title, or "healthy"."""
-        return self.verdicts[0].title if self.verdicts else "healthy"
+        """The first verdict's title, or "healthy", or "not judged"."""
+        if self.verdicts:
+            return self.verdicts[0].title
+        return "healthy" if self.judged else "not judged"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types, with ``healthy`` beside them."""
@@ -117,5 +121,5 @@ class Diagnosis(Record):
         return True
 
     def __str__(self) -> str:
-        found = "; ".join(str(verdict) for verdict in self.verdicts) or "healthy"
+        found = "; ".join(str(verdict) for verdict in self.verdicts) or self.label
         return f"{self.run}: {found}"

@@ -15,7 +15,7 @@ class Attempt(Record):
     """One short real trial that ``find`` made.
 
     Args:
-        lr: learning rate of the first parameter group, > 0.
+        lr: learning rate that the optimizer was given, > 0 (in a loop: the first group's).
         updates: length of the trial in updates.
         loss: the loss it was judged by (validation loss where there is one); inf if it diverged.
     """
@@ -30,8 +30,8 @@ class Finding(Record):
     """The learning rate that was found, how sure it is, why, and what it cost.
 
     Args:
-        lr: the recommended learning rate of the first parameter group; other groups keep their
-            ratio to it.
+        lr: the recommended learning rate: what to give to the trial's optimizer function; in a
+            loop, the first parameter group's, to which the others keep their ratio.
         low, high: the interval in which the best rate lies, as far as the evidence goes.
         source: ``"measured"``, or ``"default"`` when the evidence was too thin to recommend
             anything but the usual rate of this optimizer.

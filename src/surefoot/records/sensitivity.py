@@ -18,10 +18,11 @@ class Member(Record):
     """One training of a sweep.
 
     Args:
-        lr: learning rate of the first parameter group, > 0.
+        lr: learning rate that the optimizer was given, > 0 (in a loop: the first group's).
         seed: seed of the weights and of the batches.
         loss: final loss; inf if the training stopped being finite.
-        diverged: it ended not finite or no better than the untrained model after rising.
+        diverged: it ended not finite, or its rate lies above the best and learned less than a
+            tenth of what the best learned.
         curve: training loss before each update.
     """
 

@@ -6,13 +6,23 @@ from typing import ClassVar, Literal
 from surefoot.records import Remedy, Verdict
 from surefoot.rules._signs import Signs
 
-__all__ = ["Rule"]
+__all__ = ["Rule", "times"]
 
 _ACTIONS: dict[str, Literal["lower_lr", "raise_lr", "none"]] = {
     "lower": "lower_lr",
     "raise": "raise_lr",
     "none": "none",
 }
+
+
+def times(factor: float) -> str:
+    """Return a factor in words: two digits, no exponent.
+
+    Example:
+        >>> times(194.7), times(3.16)
+        ('190 ×', '3.2 ×')
+    """
+    return f"{float(f'{factor:.2g}'):,g} ×"
 
 
 class Rule(ABC):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from surefoot._curves.smoothing import RESOLUTION, noise
 from surefoot.records import Curve, RunLog
 
-__all__ = ["Signs"]
+__all__ = ["ESTIMATE_SPREAD", "LEAST_POINTS", "Signs"]
 
 Array = NDArray[np.float64]
 
@@ -186,12 +186,27 @@ class Signs:
 
     @cached_property
     def early_update_ratio(self) -> float:
-        """Largest of the first three update/weight ratios; NaN where none was recorded."""
+        """Largest of the first three update/weight ratios; NaN where none was recorded.
+
+        Each is divided by the share of the largest lr that its update had, so that a warm-up does
+        not look like a low rate.
+        """
         ratios = self.log.get("update_ratio")
         if ratios is None:
             return math.nan
-        early = ratios.finite().values[:3]
-        return float(early.max()) if early.size else math.nan
+        steps, early = (part[:3] for part in ratios.finite())
+        share = self._lr_share(steps)
+        known = share > 0
+        return float((early[known] / share[known]).max()) if known.any() else math.nan
+
+    def _lr_share(self, steps: Array) -> Array:
+        """Return lr ÷ largest lr at some updates; 1 where no lr was recorded."""
+        lr = self.log.get("lr")
+        lr = None if lr is None else lr.finite()
+        if lr is None or not len(lr) or not lr.values.max() > 0:
+            return np.ones(len(steps))
+        order = np.argsort(lr.steps, kind="stable")
+        return np.interp(steps, lr.steps[order], lr.values[order]) / lr.values.max()
 
     @cached_property
     def estimate(self) -> float:
@@ -215,6 +230,7 @@ class Signs:
             "batch_noise": self.batch_noise,
             "climbed_share": self.climbed,
             "relapsed_share": self.relapsed,
+            "unsettled_share": self.unsettled,
             "late_share": self.late_share,
             "early_update_ratio": self.early_update_ratio,
         }

@@ -29,7 +29,7 @@ recorded, else by three.
 """
 
 from surefoot.records import Verdict
-from surefoot.rules._rule import Rule
+from surefoot.rules._rule import Rule, times
 from surefoot.rules._signs import Signs
 
 __all__ = ["TooHigh"]
@@ -79,6 +79,6 @@ class TooHigh(Rule):
             factor=factor,
             spread=5.0,
             since=signs.first_rise,
-            confidence=0.75 if climbing + stuck + violent == 1 else 0.9,
-            advice=f"Lower the rate about {1 / factor:.2g} × (2 to 5 × either way).",
+            confidence=0.75 if climbing + unsettled + stuck + violent == 1 else 0.9,
+            advice=f"Lower the rate about {times(1 / factor)} (a factor 5 either way).",
         )

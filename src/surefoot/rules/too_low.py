@@ -9,8 +9,9 @@
   updates were as large as good ones);
 * *flat*: the loss changed by less than the noise of single losses, it never rose, and, where the
   update/weight ratio was recorded, the first updates moved the weights at most a fifth as far as
-  good ones do;
-* *tiny steps*: the early update/weight ratio alone says that the rate is 100 × below a good one.
+  good ones do.
+
+Tiny first steps alone, as in fine-tuning, are no fault: they only make the verdict surer.
 
 **Known false alarms.** A budget that is simply too short at any rate; training that was resumed
 from a good point (nothing left to learn looks flat).
@@ -22,7 +23,7 @@ recorded.
 import math
 
 from surefoot.records import Verdict
-from surefoot.rules._rule import Rule
+from surefoot.rules._rule import Rule, times
 from surefoot.rules._signs import Signs
 
 __all__ = ["TooLow"]
@@ -35,7 +36,7 @@ LARGE_STEPS = -0.7
 """Estimate of log10(lr ÷ best lr) above which a slow run is not the fault of a low rate."""
 
 TINY_STEPS = -2.0
-"""Estimate of log10(lr ÷ best lr) that is enough by itself: twice its uncertainty."""
+"""Estimate that makes a verdict surer: twice its uncertainty below a good rate."""
 
 
 class TooLow(Rule):
@@ -54,9 +55,9 @@ class TooLow(Rule):
         large_steps = signs.estimate > LARGE_STEPS
         creeping = signs.late_share > CREEPING and not large_steps
         flat = signs.is_flat and signs.climbed == 0 and not large_steps
-        tiny = measured and signs.estimate < TINY_STEPS
-        if not (creeping or flat or tiny):
+        if not (creeping or flat):
             return None
+        tiny = signs.estimate < TINY_STEPS
         decades = 2.0 if flat else 1.0
         if measured:
             decades = min(max(-signs.estimate, 0.5), 6.0)
@@ -67,7 +68,7 @@ class TooLow(Rule):
             spread=5.0 if measured else 10.0,
             since=int(signs.loss.steps[0]),
             confidence=_confidence(measured=measured, agreeing=creeping + flat + tiny),
-            advice=f"Raise the rate about {factor:.2g} ×, or give the run more updates.",
+            advice=f"Raise the rate about {times(factor)}, or give the run more updates.",
         )
 
 

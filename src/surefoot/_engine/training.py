@@ -2,22 +2,21 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
 from surefoot._base import checks
 from surefoot._engine import groups
-from surefoot._engine.batches import Batches, sample_count
+from surefoot._engine.batches import Batches, plain, sample_count
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 
-__all__ = ["Member", "evaluate", "untrained_loss"]
+__all__ = ["Training", "check_rates", "evaluate", "untrained_loss"]
 
 
-class Member:
+class Training:
     """One training of a trial: built under its seed, advanced update by update, judged when asked.
 
     Its random generators are its own: whatever runs between two calls changes nothing in it, and
@@ -25,7 +24,7 @@ class Member:
 
     Args:
         trial: how to build and train.
-        lr: learning rate of the first parameter group, > 0.
+        lr: learning rate that the trial's optimizer function is given, > 0.
         seed: seed of the weights and of all that is random in training.
         batches: the batches of that seed.
     """
@@ -114,6 +113,21 @@ class Member:
         self.optimizer.step()
 
 
+def check_rates(trial: Trial) -> None:
+    """Refuse a trial whose optimizer does not follow the rate that it is given.
+
+    Raises:
+        InputError: built at a rate ten times larger, a group's lr is not ten times larger.
+    """
+    with RandomState.seeded(trial.seed).active():
+        low, high = (groups.read(trial.build(lr)[1]) for lr in (1e-3, 1e-2))
+    if not all(math.isclose(b, 10 * a, rel_tol=1e-3) for a, b in zip(low, high, strict=True)):
+        raise InputError(
+            "optimizer must use the lr that it is given, in every parameter group in proportion; "
+            f"given 1e-3 its groups have {list(low)}, given 1e-2 they have {list(high)}."
+        )
+
+
 def evaluate(trial: Trial, model: nn.Module) -> float:
     """Return the validation loss, averaged over samples, in eval mode; flags are put back.
 
@@ -127,9 +141,7 @@ def evaluate(trial: Trial, model: nn.Module) -> float:
     try:
         with torch.no_grad():
             if callable(trial.validate):
-                return checks.number(
-                    "validate(model)", _scalar(trial.validate(model)), finite=False
-                )
+                return checks.number("validate(model)", plain(trial.validate(model)), finite=False)
             return _average(trial, model)
     finally:
         for module, flag in flags:
@@ -147,16 +159,12 @@ def _average(trial: Trial, model: nn.Module) -> float:
     return total / samples
 
 
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
-
-
 def untrained_loss(trial: Trial, seed: int, batches: Batches) -> float:
-    """Return the loss of the untrained model, measured as :meth:`Member.judge` measures it.
+    """Return the loss of the untrained model, measured as :meth:`Training.judge` measures it.
 
     Without a validation set: on the batches of the first tenth of the budget, ten updates at most.
     """
-    member = Member(trial, 1e-3, seed, batches)
+    member = Training(trial, 1e-3, seed, batches)
     if trial.validate is not None:
         with member._random.active():
             return evaluate(trial, member.model)
