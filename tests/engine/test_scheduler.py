@@ -108,7 +108,7 @@ def test_seek_jumps_both_ways():
 def test_base_replaces_the_groups_own(base):
     _, optimizer = training()
     scheduler = Scheduler(optimizer, hold(5), base=base)
-    expected = [0.5, 0.5] if isinstance(base, float) else [0.5, 0.25]
+    expected = [0.5, 1.5] if isinstance(base, float) else [0.5, 0.25]  # a number keeps ratios
     assert rates(optimizer) == scheduler.base_lrs == expected
 
 

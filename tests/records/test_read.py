@@ -374,3 +374,17 @@ def test_reading_and_closing_in_one_process_keeps_the_locks_of_the_writer(tmp_pa
         assert (tmp_path / "run.sqlite-wal").exists()
         writer.add("loss", 20, 20)
     assert np.array_equal(read(tmp_path)["loss"].values, np.arange(21))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"log_history": [{"loss": 2.0, "step": 1}]}',
+        "[1, 2, 3]\n[4, 5, 6]\n",
+        '"""A module, with commas."""\n\nimport os, sys\n',
+    ],
+)
+def test_a_text_with_commas_is_no_csv(tmp_path, text):
+    (tmp_path / "file.txt").write_text(text)
+    with pytest.raises(LogError, match="of no kind that Surefoot reads"):
+        read(tmp_path / "file.txt")

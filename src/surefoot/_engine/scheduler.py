@@ -34,8 +34,8 @@ class Scheduler(LRScheduler):
         total: length of the run in updates, ≥ 1; not needed for a schedule that is resolved.
         updates_per_epoch, samples_per_update, tokens_per_update: needed where the schedule counts
             in epochs, samples or tokens.
-        base: base lr, for all groups or one for each; by default the group's ``initial_lr`` or,
-            if it has none, its lr.
+        base: base lr of the first group, to which the others keep their ratio, or one for each
+            group; by default the group's ``initial_lr`` or, if it has none, its lr.
 
     Raises:
         InputError: an argument is not what is allowed, or the schedule does not fit ``total``.
@@ -200,7 +200,10 @@ def _check_state(state: object) -> None:
 
 def _checked_base(optimizer: Optimizer, base: float | Iterable[float]) -> list[float]:
     count = len(optimizer.param_groups)
-    values = list(base) if isinstance(base, Iterable) else [base] * count
+    if isinstance(base, Iterable):
+        values = list(base)
+    else:
+        values = [checks.learning_rate("base", base) * ratio for ratio in groups.ratios(optimizer)]
     if len(values) != count:
         raise InputError(f"base must hold {count} rates, one for each group, not {len(values)}.")
     return [checks.learning_rate("base", value) for value in values]

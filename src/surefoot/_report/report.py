@@ -205,7 +205,7 @@ def _run_section(name: str, log: RunLog, diagnosis: Diagnosis | None) -> Section
     if not log.names:
         return Section(title, "The run is empty.", notes=log.notes)
     figure = run_figure(log, diagnosis=diagnosis)
-    sentence = figure.caption or "The loss over the updates of the run."
+    sentence = figure.caption or f"The {figure.panels[0].y.label} of the run."
     return Section(title, sentence, figure, notes=log.notes)
 
 

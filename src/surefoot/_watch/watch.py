@@ -1,5 +1,6 @@
 """Record a training as it runs, without touching it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,9 @@ from surefoot.records import RunLog, RunWriter, read
 
 __all__ = ["Watch", "watch"]
 
+IDLE_AFTER = 40
+"""So many calls of ``step`` are looked at before one is told that most follow no update."""
+
 BLOCK = 64
 """Values that are still on a device are fetched when so many of them wait: one synchronisation."""
 
@@ -28,6 +32,7 @@ def watch(
     every: int = 10,
     quantities: Sequence[Quantity] = (),
     resume: bool = False,
+    first: int | None = None,
     tags: Mapping[str, Any] | None = None,
 ) -> "Watch":
     """Record loss, learning rate, gradient norm and update/weight ratio of a training.
@@ -43,7 +48,9 @@ def watch(
         to: run folder; one that exists gets a numbered sibling (``digits-2``).
         every: measure the norms at every so many updates, ≥ 1; loss and lr at each.
         quantities: further quantities to measure.
-        resume: go on in the run folder ``to``.
+        resume: go on in the run folder ``to``, after its last update.
+        first: number of the first update, ≥ 0; when resuming, that of the checkpoint: what was
+            recorded from there on is replaced.
         tags: what to remember of the run, such as its hyperparameters; JSON types.
 
     Returns:
@@ -73,6 +80,8 @@ def watch(
             f"optimizer must be a torch.optim.Optimizer, not a {type(optimizer).__name__}."
         )
     checks.count("every", every, least=1)
+    if first is not None:
+        checks.count("first", first)
     for quantity in quantities:
         if not isinstance(quantity, Quantity):
             raise InputError(
@@ -86,7 +95,9 @@ def watch(
     }
     measured = [LearningRate(), GradNorm(), UpdateRatio(), *quantities]
     writer = RunWriter(to, tags={**described, **(tags or {})}, resume=resume)
-    return Watch(optimizer, writer, measured, every, first=_next_update(writer) if resume else 0)
+    if first is None:
+        first = _next_update(writer) if resume else 0
+    return Watch(optimizer, writer, measured, every, first=first)
 
 
 class Watch:
@@ -105,6 +116,9 @@ class Watch:
         self._quantities = quantities
         self._every = every
         self._update = first
+        self._steps = first
+        self._calls = self._idle_calls = 0
+        self._stepped = False
         self._due: list[Quantity] = []
         self._measured: dict[str, Tensor | float] = {}
         self._waiting: list[tuple[str, int, Tensor]] = []
@@ -136,6 +150,7 @@ class Watch:
         """
         self._check_open()
         self._record("loss", _scalar("loss", loss))
+        self._warn_of_idle_calls()
         measured, self._measured = self._measured, {}
         for name, value in measured.items():
             self._record(name, value)
@@ -183,18 +198,33 @@ class Watch:
         if not self._open:
             raise StateError("this watch is closed: record inside its with block.")
 
+    def _warn_of_idle_calls(self) -> None:
+        """Warn, once, when most calls of ``step`` follow no ``optimizer.step()``."""
+        self._calls += 1
+        self._idle_calls += not self._stepped
+        self._stepped = False
+        if self._calls == IDLE_AFTER and IDLE_AFTER // 2 < self._idle_calls < IDLE_AFTER:
+            warnings.warn(
+                f"watch.step was called {self._calls} times, but {self._idle_calls} times no "
+                "optimizer.step() came before: call it once per update, not per micro-batch.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
     def _before_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         self._measured = {}
         self._due = [
             quantity
             for quantity in self._quantities
-            if self._update % (quantity.cadence or self._every) == 0
+            if self._steps % (quantity.cadence or self._every) == 0
         ]
         with torch.no_grad():
             for quantity in self._due:
                 quantity.begin(optimizer)
 
     def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._steps += 1
+        self._stepped = True
         with torch.no_grad():
             for quantity in self._due:
                 self._measured.update(quantity.end(optimizer))

@@ -27,7 +27,7 @@ _FAINT = 0.28
 
 
 def draw_matplotlib(figure: FigureData, ax: Any, *, legend: str = "best") -> None:
-    """Draw on the given axes; nothing but these axes is touched.
+    """Draw on the given axes; a figure that holds no others and no layout is given a layout.
 
     Args:
         figure: what to draw.
@@ -54,6 +54,9 @@ def draw_matplotlib(figure: FigureData, ax: Any, *, legend: str = "best") -> Non
     title = textwrap.wrap(clipped(figure.title, 2 * _TITLE_LINE - 10), _TITLE_LINE)
     pad = 6 + ROW * first.rows + RAISE * first.raised
     axes[0].set_title(_plain("\n".join(title)), loc="left", fontsize=12, color=_TEXT, pad=pad)
+    whole = axes[0].figure
+    if whole.get_layout_engine() is None and set(whole.axes) <= set(axes):
+        whole.set_layout_engine("constrained")  # else the title would stand above the picture
 
 
 def save_matplotlib(figure: FigureData, path: Path, *, dots_per_inch: int = 150) -> None:

@@ -1,12 +1,12 @@
 """Several runs in one figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from surefoot.errors import InputError
 from surefoot.plots._figure import Axis, FigureData, Panel, Series
 from surefoot.plots._palette import CYCLE
 from surefoot.plots._smooth import loss_axis, loss_series, sorted_curve
-from surefoot.plots.run_log import lr_panel
+from surefoot.plots.run_log import lr_panel, step_axis
 from surefoot.records import Curve, RunLog
 
 __all__ = ["compare_runs", "learning_curves"]
@@ -41,7 +41,8 @@ def learning_curves(
     }
     curves = {label: _loss_of(label, run) for label, (run, _) in pairs.items()}
     roles = _roles({label: role for label, (_, role) in pairs.items()})
-    return FigureData(title, (_loss_panel(curves, roles),), caption)
+    logs = [run for run, _ in pairs.values() if isinstance(run, RunLog)]
+    return FigureData(title, (_loss_panel(curves, roles, logs),), caption)
 
 
 def compare_runs(
@@ -59,13 +60,15 @@ def compare_runs(
     """
     curves = {label: _loss_of(label, log) for label, log in runs.items()}
     roles = _roles(dict.fromkeys(runs, ""))
-    panels = [_loss_panel(curves, roles)]
+    panels = [_loss_panel(curves, roles, list(runs.values()))]
     below = lr_panel(dict(runs), roles)
     panels += [] if below is None else [below]
     return FigureData(title, tuple(panels), caption)
 
 
-def _loss_panel(curves: Mapping[str, Curve], roles: Mapping[str, str]) -> Panel:
+def _loss_panel(
+    curves: Mapping[str, Curve], roles: Mapping[str, str], logs: Sequence[RunLog]
+) -> Panel:
     if not curves:
         raise InputError("runs must hold at least one run, by label.")
     y = loss_axis(list(curves.values()))
@@ -76,7 +79,7 @@ def _loss_panel(curves: Mapping[str, Curve], roles: Mapping[str, str]) -> Panel:
         lines = loss_series(curve, label, roles[label], y, label=beside)
         raw = len(curves) <= _WITH_RAW
         series += [line for line in lines if raw or line.emphasis != "faint"]
-    return Panel(Axis("updates"), y, tuple(series))
+    return Panel(step_axis(logs) if logs else Axis("updates"), y, tuple(series))
 
 
 def _shared_folder(labels: list[str]) -> str:

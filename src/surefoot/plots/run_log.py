@@ -1,5 +1,7 @@
 """One run as it was recorded: loss over updates and the learning rate beneath."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from surefoot.errors import InputError
@@ -9,7 +11,9 @@ from surefoot.plots._smooth import loss_axis, loss_series, sorted_curve
 from surefoot.plots.diagnosis import verdict_marks, verdict_role, verdict_sentence
 from surefoot.records import Curve, Diagnosis, RunLog
 
-__all__ = ["curve_figure", "lr_panel", "run_figure"]
+__all__ = ["curve_figure", "lr_panel", "run_figure", "step_axis"]
+
+_UNITS = {"epoch": "epochs", "row": "rows"}
 
 _LR_POINTS = 300
 
@@ -37,7 +41,7 @@ def run_figure(log: RunLog, *, diagnosis: Diagnosis | None = None) -> FigureData
         kind = "linked" if len(thin) <= 60 else "line"
         series.append(Series("validation loss", thin.steps, thin.values, kind, "second"))
     marks: tuple[Mark, ...] = () if diagnosis is None else verdict_marks(diagnosis)
-    panels = [Panel(Axis("updates"), y, tuple(series), marks)]
+    panels = [Panel(step_axis([log]), y, tuple(series), marks)]
     below = lr_panel({"": log}, {"": "muted"})
     panels += [] if below is None else [below]
     title = log.name if diagnosis is None else f"{log.name}: {diagnosis.label}"
@@ -71,7 +75,13 @@ def lr_panel(logs: dict[str, RunLog], roles: dict[str, str]) -> Panel | None:
             series.append(Series(name, thin.steps, thin.values, kind, roles[label], legend=False))
     if not series:
         return None
-    return Panel(Axis("updates"), _lr_axis(series), tuple(series))
+    return Panel(step_axis(logs.values()), _lr_axis(series), tuple(series))
+
+
+def step_axis(logs: Iterable[RunLog]) -> Axis:
+    """Return the axis of the steps: updates, or what all the runs count instead."""
+    units = {_UNITS.get(str(log.tags.get("step_unit")), "updates") for log in logs}
+    return Axis(units.pop() if len(units) == 1 else "steps")
 
 
 def _lr_axis(series: list[Series]) -> Axis:

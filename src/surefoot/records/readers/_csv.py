@@ -24,11 +24,13 @@ _SUFFIXES = {".csv", ".tsv"}
 
 
 def looks_like_csv(file: Path, head: bytes) -> bool:
-    """Tell whether a file that begins with ``head`` may be a CSV: by its name or its first line."""
+    """Tell whether a file that begins with ``head`` is meant as a CSV: by its name or header."""
     if file.suffix.lower() in _SUFFIXES:
         return True
     line = head.decode("utf-8-sig", "replace").partition("\n")[0]
-    return not _CONTROL.search(line) and any(mark in line for mark in _DELIMITERS)
+    if _CONTROL.search(line) or line.lstrip().startswith(("{", "[")):
+        return False
+    return any(mark in line for mark in _DELIMITERS) and is_csv_log(file)
 
 
 def is_csv_log(file: Path) -> bool:
