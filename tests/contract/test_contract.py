@@ -176,6 +176,31 @@ def test_every_module_says_what_it_offers():
         assert exports or not public, f"{path} has no __all__"
 
 
+def _offered(path: Path) -> set[str] | None:
+    """Return what a module's ``__all__`` lists, None where it is made by other means."""
+    for node in tree(path).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            try:
+                return set(ast.literal_eval(node.value))
+            except ValueError:
+                return None
+    return set()
+
+
+def test_what_others_import_from_a_module_is_in_its_list():
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
+                "surefoot."
+            ):
+                continue
+            file = SOURCE.joinpath(*node.module.split(".")[1:])
+            module = file.with_suffix(".py") if file.with_suffix(".py").exists() else None
+            offered = _offered(module) if module else None
+            for name in [alias.name for alias in node.names if offered is not None]:
+                assert name in offered, f"{path.name} imports {name} from {node.module}"
+
+
 def _in_new_process(code: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
@@ -247,7 +272,8 @@ def test_the_command_has_these_options_and_no_others():
         "sweep": ["--json", "--lrs", "--out", "--seeds", "-o", "task"],
         "diagnose": ["--json", "path"],
         "schedule": [
-            "--json", "--lr", "--out", "--total", "--updates-per-epoch", "-o", "words",
+            "--json", "--lr", "--out", "--samples-per-update", "--tokens-per-update", "--total",
+            "--updates-per-epoch", "-o", "words",
         ],
         "report": ["--json", "--out", "-o", "path"],
     }  # fmt: skip
@@ -257,7 +283,9 @@ def test_the_command_has_these_options_and_no_others():
 
 def test_changelog_and_version_agree():
     changelog = (SOURCE.parent.parent / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{surefoot.__version__}]" in changelog or "## [Unreleased]" in changelog
+    newest, *released = re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
+    assert newest in ("Unreleased", surefoot.__version__)
+    assert released == [] or surefoot.__version__ in (newest, released[0])
 
 
 def test_diagnosis_json_has_the_documented_fields():

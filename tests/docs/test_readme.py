@@ -1,13 +1,17 @@
 """The README's snippets run as they stand, in order, and its commands exist."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 
+from surefoot._cli.main import run
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^surefoot (.*)$", README, re.MULTILINE)
 
 
 def test_the_five_snippets_run_one_after_another(tmp_path, monkeypatch, capsys):
@@ -21,10 +25,17 @@ def test_the_five_snippets_run_one_after_another(tmp_path, monkeypatch, capsys):
     assert names["finding"].lr > 0
     assert names["result"].best.lr > 0
     assert names["diagnosis"].run == "first"
+    assert names["scheduler"].base_lrs == [names["finding"].lr]
     assert (tmp_path / "report.html").stat().st_size > 10_000
+    for line in COMMANDS:
+        if line.split()[0] in ("diagnose", "schedule", "report"):
+            with pytest.raises(SystemExit) as end:
+                run(shlex.split(line))
+            assert not end.value.code, line
+    assert (tmp_path / "schedule.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("line", re.findall(r"^surefoot (.*)$", README, re.MULTILINE))
+@pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_of_the_readme_exists(line):
     from typer.main import get_command
 

@@ -10,7 +10,7 @@ from typing import Any, Self, Union, cast, get_args, get_origin
 
 from surefoot.errors import InputError
 
-__all__ = ["Record", "dump_json", "plain"]
+__all__ = ["FORMAT", "Record", "dump_json", "plain"]
 
 FORMAT = 1
 

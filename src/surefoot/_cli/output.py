@@ -14,7 +14,10 @@ from surefoot.errors import InputError
 from surefoot.plots import figure, save, text
 
 __all__ = [
+    "FIGURE_ENDINGS",
     "JsonOption",
+    "OutOption",
+    "TaskArgument",
     "complain",
     "console",
     "draw",

@@ -12,7 +12,7 @@ from surefoot._engine.probe import Probe, compressed
 from surefoot.records import Attempt, Curve
 from surefoot.schedules import Schedule
 
-__all__ = ["Effort", "Evidence", "search"]
+__all__ = ["EFFORTS", "Effort", "Evidence", "search"]
 
 LOWEST, HIGHEST = 1e-6, 10.0
 """Ends of the range test."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from surefoot._base.codec import Record
 from surefoot.errors import InputError
 
-__all__ = ["Axis", "FigureData", "Mark", "Panel", "Series"]
+__all__ = ["Axis", "Emphasis", "FigureData", "Mark", "Panel", "Series"]
 
 Kind = Literal["line", "points", "linked", "step", "lost"]
 Emphasis = Literal["faint", "normal", "strong"]

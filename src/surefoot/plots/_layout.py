@@ -10,6 +10,7 @@ from surefoot.plots._figure import FigureData, Panel, Series
 from surefoot.plots._scale import at, fit, place
 
 __all__ = [
+    "CHARACTER",
     "Frame",
     "SideLabel",
     "TopLabel",

@@ -13,7 +13,7 @@ from surefoot.plots._layout import CHARACTER, Frame, clipped, frame, is_empty, o
 from surefoot.plots._palette import GRID, TEXT, faded, style
 from surefoot.plots._scale import at, tick_texts, ticks
 
-__all__ = ["plotly_spec", "to_plotly"]
+__all__ = ["CONFIG", "plotly_spec", "to_plotly"]
 
 ROW = 17  # pixels of a row of labels above a panel
 RAISE = 7  # pixels that a sign on the top edge needs

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-__all__ = ["Quantity", "parameters"]
+__all__ = ["Quantity", "parameters", "total_norm"]
 
 
 class Quantity(ABC):
