@@ -131,3 +131,23 @@ def test_report_writes_one_page(surefoot, tmp_path):
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert found["report"].endswith("r.html")
     assert "too low" in page
+
+
+def test_a_run_too_short_to_judge_is_not_called_healthy(surefoot, tmp_path):
+    write_run(tmp_path / "runs" / "short", 0.05, length=5)
+    write_run(tmp_path / "runs" / "good", 0.05)
+    said = surefoot("diagnose", "runs/short")
+    assert said.code == 0
+    assert "Not judged" in said.out
+    assert document(surefoot("diagnose", "runs/short", "--json"))["healthy"] is False
+    assert "not judged" in surefoot("diagnose", "runs").out
+    assert surefoot("report", "runs", "-o", "r.html").code == 0
+    assert "Not judged" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_schedule_durations_in_samples_and_tokens(surefoot, tmp_path):
+    words = "warmup('640 samples') >> hold() >> linear('1e4 tokens')"
+    options = ["--samples-per-update", "64", "--tokens-per-update", "100"]
+    said = surefoot("schedule", words, "--total", "1000", *options, "-o", "s.json", "--json")
+    assert document(said)["resolved"] == "warmup(10) >> hold(890) >> linear(100)"
+    assert json.loads((tmp_path / "s.json").read_text()) == json.loads(said.out)

@@ -49,7 +49,8 @@ def diagnose(run: str | Path | RunLog) -> Diagnosis | list[Diagnosis]:
     runs = find_runs(path) if path.is_dir() else ()
     if len(runs) <= 1:
         return diagnose_log(read(runs[0] if runs else path))
-    logs = [read(each, name=str(each.relative_to(path))) for each in runs]
+    names = [path.name if each == path else str(each.relative_to(path)) for each in runs]
+    logs = [read(each, name=name) for each, name in zip(runs, names, strict=True)]
     if not any("loss" in log for log in logs):
         raise LogError(f"None of the {len(logs)} runs in {str(path)!r} has a training loss.")
     return [diagnose_log(log) if "loss" in log else _not_judged(log) for log in logs]

@@ -28,9 +28,9 @@ def diagnosis_figure(diagnosis: Diagnosis) -> FigureData:
 
 
 def verdict_role(diagnosis: Diagnosis) -> str:
-    """Return what the colour of the run means: good, low, high, very_high or main."""
-    if diagnosis.healthy:
-        return "good"
+    """Return what the colour of the run means: good, low, high, very_high muted or main."""
+    if not diagnosis.verdicts:
+        return "good" if diagnosis.healthy else "muted"
     worst = diagnosis.verdicts[0]
     if worst.direction == "raise":
         return "low"
