@@ -111,7 +111,8 @@ def _find_section(curve: Sensitivity, found: "dict[str, story.Search]") -> Secti
     rows.append(("sweep, best of the grid", f"{best.lr:.3g}", f"{best.loss:.4f}", "0 %", trainings))
     return Section(
         "Find",
-        found["thorough"].finding.reason + " Regret is measured on three seeds that chose nothing.",
+        found["thorough"].finding.reason
+        + " Regret is measured on three seeds that find never saw; the grid chose on them.",
         figure(found["thorough"].finding),
         table=Table(("", "lr", "validation loss", "regret", "cost"), tuple(rows)),
     )

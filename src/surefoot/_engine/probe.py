@@ -130,6 +130,8 @@ class LoopProbe:
         self._validate = validate
         self._arguments = _validate_arguments(validate, model)
         self._ratios = groups.ratios(optimizer)
+        self._written: list[float] = []
+        self._steps_seen = 0
         self.steps = steps
         self.name = ""
         self.metric = "training loss" if validate is None else "validation loss"
