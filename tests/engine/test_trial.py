@@ -116,8 +116,9 @@ def test_a_shared_part_may_be_frozen_and_copies_are_fresh():
     backbone = nn.Linear(3, 3).requires_grad_(False)
     whole = linear()
     for factory in (lambda: nn.Sequential(backbone, linear()), lambda: copy.deepcopy(whole)):
-        for _ in range(2):
-            member(model=factory)
+        first, second = (member(model=factory).model for _ in range(2))
+        trained = [[p for p in each.parameters() if p.requires_grad] for each in (first, second)]
+        assert all(a is not b for a, b in zip(*trained, strict=True))
 
 
 def test_what_was_built_is_remembered_no_longer_than_it_lives():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from torch import nn
 from torch.optim import Optimizer
@@ -114,6 +114,19 @@ def find(
         _refuse_loop_arguments(optimizer=optimizer, restore=restore, steps=steps, validate=validate)
         plan = _resolved(schedule if schedule is not None else what.schedule, what.steps)
         return _run(TrialProbe(what), chosen, plan, progress)
+    budget, things = _check_loop(what, optimizer, restore, steps)
+    plan = _resolved(schedule, budget)
+    loop = cast("Optimizer", optimizer)
+    with Snapshot([*things, loop]) as snapshot:
+        model = first_module(things)
+        probe = LoopProbe(what, loop, snapshot, steps=budget, validate=validate, model=model)
+        return _run(probe, chosen, plan, progress)
+
+
+def _check_loop(
+    what: object, optimizer: object, restore: Iterable[object] | None, steps: int | None
+) -> tuple[int, list[object]]:
+    """Return the budget and the things to restore, or say what is not allowed."""
     if isinstance(what, (type, nn.Module)) or not callable(what):
         raise InputError(
             "find needs a surefoot.Trial, or a function that does one whole update and returns "
@@ -128,19 +141,7 @@ def find(
         raise InputError(
             f"{missing} must be given: find(train_step, optimizer, restore=[model], steps=1000)."
         )
-    budget = checks.count("steps", steps, least=1)
-    plan = _resolved(schedule, budget)
-    things = listed(restore)
-    with Snapshot([*things, optimizer]) as snapshot:
-        probe = LoopProbe(
-            what,
-            optimizer,
-            snapshot,
-            steps=budget,
-            validate=validate,
-            model=first_module(things),
-        )
-        return _run(probe, chosen, plan, progress)
+    return checks.count("steps", steps, least=1), listed(restore)
 
 
 def _run(probe: Probe, effort: Any, schedule: Schedule | None, progress: ProgressOption) -> Finding:
