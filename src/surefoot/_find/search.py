@@ -87,7 +87,7 @@ class Evidence:
 
 
 def search(probe: Probe, effort: Effort, schedule: Schedule | None, advance: Advance) -> Evidence:
-    """Run the range test and the trials.
+    """Run the range test and the trials; no trial at a rate at which the range test blew up.
 
     Args:
         probe: what can be trained.
@@ -102,7 +102,9 @@ def search(probe: Probe, effort: Effort, schedule: Schedule | None, advance: Adv
     if not reading.clear:
         return Evidence(sweep, reading, ())
     centre = reading.lowest_at / BELOW_LOWEST
-    lrs = [centre * effort.spacing**k for k in range(-effort.below, effort.above + 1)]
+    ceiling = math.inf if reading.diverges_at is None else reading.diverges_at
+    row = [centre * effort.spacing**k for k in range(-effort.below, effort.above + 1)]
+    lrs = [lr for lr in row if lr < ceiling]
     rounds: list[tuple[Attempt, ...]] = []
     for number, (share, kept) in enumerate(effort.rounds):
         updates = effort.trial_updates(share, probe.steps)
@@ -110,7 +112,7 @@ def search(probe: Probe, effort: Effort, schedule: Schedule | None, advance: Adv
         if number == 0:
             for _ in range(effort.extend):
                 lr = _beyond(attempts, effort.spacing)
-                if lr is not None:
+                if lr is not None and lr < ceiling:
                     attempts.append(_attempt(probe, lr, updates, schedule, advance))
         rounds.append(tuple(attempts))
         lrs = sorted(a.lr for a in sorted(attempts, key=lambda attempt: attempt.loss)[:kept])
