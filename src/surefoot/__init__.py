@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from surefoot import errors as errors
+    from surefoot import plots as plots
+    from surefoot import quantities as quantities
+    from surefoot import records as records
+    from surefoot import rules as rules
+    from surefoot import schedules as schedules
     from surefoot._diagnose import diagnose as diagnose
     from surefoot._engine.scheduler import Scheduler as Scheduler
     from surefoot._engine.snapshot import Snapshot as Snapshot
@@ -64,7 +70,39 @@ _HOME = {
 _FAMILIES = ("errors", "plots", "quantities", "records", "rules", "schedules")
 _NEED_TORCH = ("_engine", "_find", "_sweep", "_watch", "quantities")
 
-__all__ = ["__version__", *_HOME, *_FAMILIES]  # noqa: PLE0604  all are names
+__all__ = [
+    "Cost",
+    "Curve",
+    "Diagnosis",
+    "Finding",
+    "InputError",
+    "RunLog",
+    "RunWriter",
+    "Schedule",
+    "Scheduler",
+    "Sensitivity",
+    "Snapshot",
+    "SurefootError",
+    "Trial",
+    "Verdict",
+    "Watch",
+    "__version__",
+    "diagnose",
+    "errors",
+    "find",
+    "grid",
+    "plot",
+    "plots",
+    "quantities",
+    "read",
+    "records",
+    "report",
+    "rules",
+    "schedule",
+    "schedules",
+    "sweep",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -151,3 +151,12 @@ def test_schedule_durations_in_samples_and_tokens(surefoot, tmp_path):
     said = surefoot("schedule", words, "--total", "1000", *options, "-o", "s.json", "--json")
     assert document(said)["resolved"] == "warmup(10) >> hold(890) >> linear(100)"
     assert json.loads((tmp_path / "s.json").read_text()) == json.loads(said.out)
+
+
+def test_a_log_in_epochs_is_told_in_epochs(surefoot, tmp_path):
+    rows = [f"{epoch},{2 - 0.02 * epoch}" for epoch in range(60)]
+    (tmp_path / "log.csv").write_text("epoch,loss\n" + "\n".join(rows))
+    said = surefoot("diagnose", "log.csv")
+    assert "since epoch 0" in said.out
+    assert "epochs" in said.out
+    assert "update" not in said.out.replace("more updates", "")

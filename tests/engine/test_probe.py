@@ -13,7 +13,13 @@ from tests.exact import INPUT, assert_same, state, training, update
 def loop(train_step=None, validate=None, **changes):
     model, optimizer = training()
     snapshot = Snapshot([model, optimizer])
-    step = train_step or (lambda: update(model, optimizer))
+
+    def step():
+        if train_step is None:
+            return update(model, optimizer)
+        optimizer.step()
+        return train_step()
+
     probe = LoopProbe(
         step, optimizer, snapshot, steps=10, validate=validate, **{"model": model, **changes}
     )
@@ -33,6 +39,7 @@ def test_groups_keep_their_ratio_at_every_update():
 
     def step():
         seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
         return 1.0
 
     LoopProbe(step, optimizer, Snapshot([model, optimizer]), steps=3).run([1e-6, 1e-3, 1.0])

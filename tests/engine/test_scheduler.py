@@ -104,6 +104,19 @@ def test_seek_jumps_both_ways():
         assert rates(optimizer) == [base * linear(10)(target) for base in BASES]
 
 
+def test_a_base_keeps_frozen_groups_frozen_and_needs_a_ratio():
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+    parts = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[1].parameters()}]
+    optimizer = torch.optim.SGD(parts, lr=0.0)
+    assert Scheduler(optimizer, hold(5), base=0.2).base_lrs == [0.2, 0.0]
+    backwards = torch.optim.SGD(parts[::-1], lr=0.0)
+    for group, lr in zip(backwards.param_groups, (0.0, 0.1), strict=True):
+        group["lr"] = lr
+        group.pop("initial_lr", None)
+    with pytest.raises(InputError, match="no ratio to keep"):
+        Scheduler(backwards, hold(5), base=0.2)
+
+
 @pytest.mark.parametrize("base", [0.5, [0.5, 0.25], np.array([0.5, 0.25]), (0.5, 0.25)])
 def test_base_replaces_the_groups_own(base):
     _, optimizer = training()

@@ -230,3 +230,20 @@ def test_importing_plots_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_layout_of_the_users_own_and_a_part_of_a_figure_stay_as_they_are():
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure()
+    one, _ = figure.subfigures(1, 2)
+    plot(loss_curve(), ax=one.subplots())
+    own, ax = plt.subplots()
+    own.subplots_adjust(left=0.4)
+    plot(loss_curve(), ax=ax)
+    own.canvas.draw()
+    assert ax.get_position().x0 == pytest.approx(0.4)
+    plain, ax = plt.subplots()
+    plot(loss_curve(), ax=ax)
+    assert plain.get_layout_engine() is not None
+    plt.close("all")

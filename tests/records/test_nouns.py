@@ -59,7 +59,7 @@ nouns = st.one_of(
     ),
     st.builds(
         Diagnosis, words, st.lists(verdicts, max_size=2).map(tuple), numbers, numbers, numbers,
-        words, st.booleans(), curves,
+        words, st.booleans(), words, curves,
     ),
 )  # fmt: skip
 

@@ -267,6 +267,10 @@ def test_a_warm_up_is_no_low_rate():
     lr = Curve(range(400), [0.1 * min(1.0, (t + 1) / 100) for t in range(400)])
     with_lr = Signs(RunLog("run", {"loss": run(losses)["loss"], "update_ratio": ratio, "lr": lr}))
     assert with_lr.estimate == pytest.approx(0, abs=1e-6)
+    odd = lr.values.copy()
+    odd[5] = 100.0  # one odd value changes nothing
+    spiked = {"loss": run(losses)["loss"], "update_ratio": ratio, "lr": Curve(range(400), odd)}
+    assert Signs(RunLog("run", spiked)).estimate == pytest.approx(0, abs=1e-6)
     without = Signs(RunLog("run", {"loss": run(losses)["loss"], "update_ratio": ratio}))
     assert without.estimate == pytest.approx(math.log10(0.21))
 

@@ -133,7 +133,12 @@ def test_a_loss_that_is_not_finite_from_the_start_gives_the_default_and_the_reas
 @pytest.mark.parametrize("value", [0.0, 2.3, -1.0, 1e-9])
 def test_a_loss_that_no_rate_changes_gives_the_default_and_the_reason(value):
     model, optimizer = make()
-    finding = sf.find(lambda: value, optimizer, restore=[model], steps=40)
+
+    def train_step():
+        optimizer.step()
+        return value
+
+    finding = sf.find(train_step, optimizer, restore=[model], steps=40)
     assert finding.source == "default"
     assert "no rate stands out" in finding.reason
     assert finding.diverges_at is None
@@ -162,7 +167,12 @@ def test_a_loss_that_blows_up_at_once_gives_the_default_and_the_reason():
 def test_when_every_short_trial_fails_the_default_is_given():
     model, optimizer = make()
     falling = iter([1.0, 1.0, 1.0, *np.linspace(1.0, 0.1, 13)])
-    finding = sf.find(lambda: next(falling, math.nan), optimizer, restore=[model], steps=40)
+
+    def train_step():
+        optimizer.step()
+        return next(falling, math.nan)
+
+    finding = sf.find(train_step, optimizer, restore=[model], steps=40)
     assert (finding.source, finding.reason[:26]) == ("default", "Every short trial diverged")
     assert all(math.isinf(attempt.loss) for attempt in finding.attempts)
 

@@ -33,11 +33,56 @@ def test_a_loop_that_sets_its_own_rate_is_refused():
     assert not optimizer._optimizer_step_pre_hooks
 
 
-def test_a_loop_that_steps_another_optimizer_is_refused():
+@pytest.mark.parametrize("steps", [20, 100, 1000])
+def test_a_loop_that_steps_another_optimizer_is_refused(steps):
     model, optimizer = training()
     other = torch.optim.SGD(model.parameters(), lr=0.01)
     with pytest.raises(InputError, match="must step the optimizer that find is given"):
-        find(lambda: update(model, other), optimizer, restore=[model, other])
+        sf.find(lambda: update(model, other), optimizer, restore=[model, other], steps=steps)
+
+
+def test_a_scaler_may_skip_the_first_updates():
+    model, optimizer = training()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+
+    def step():
+        loss = (model(INPUT) - TARGET).square().mean()
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return loss
+
+    assert find(step, optimizer, restore=[model, scaler]).lr > 0
+
+
+class Wrapper(torch.optim.Optimizer):
+    """An optimizer around another, as Accelerate's: it shares its groups and has no hooks."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.param_groups, self.state, self.defaults = inner.param_groups, inner.state, {}
+
+    def step(self, closure=None):
+        return self.inner.step(closure)
+
+    def zero_grad(self, set_to_none=True):
+        self.inner.zero_grad(set_to_none)
+
+
+def test_a_wrapped_optimizer_can_be_searched():
+    model, inner = training()
+    wrapped = Wrapper(inner)
+    finding = find(lambda: update(model, wrapped), wrapped, restore=[model, inner])
+    assert finding.source == "measured"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_tensor_rate_of_low_precision_can_be_searched(dtype):
+    model, _ = training()
+    optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(1e-3, dtype=dtype))
+    finding = find(lambda: update(model, optimizer), optimizer, restore=[model])
+    assert finding.lr > 0
 
 
 def test_a_loop_whose_batches_run_out_is_told_so():
@@ -60,8 +105,9 @@ def test_a_model_in_the_place_of_the_step_is_refused():
 
 def test_a_schedule_of_nothing_is_refused():
     model, optimizer = training()
-    with pytest.raises(InputError, match="0 throughout"):
-        find(lambda: update(model, optimizer), optimizer, restore=[model], schedule="constant(0)")
+    for schedule in ("constant(0)", "constant(0, 199) >> linear()"):
+        with pytest.raises(InputError, match="0 throughout"):
+            find(lambda: update(model, optimizer), optimizer, restore=[model], schedule=schedule)
 
 
 def test_a_loop_at_the_start_of_a_warm_up_can_be_searched():
@@ -116,11 +162,27 @@ def half_fixed(model, lr):
     )
 
 
-@pytest.mark.parametrize("optimizer", [fixed, half_fixed])
+def of_another_shape(model, lr):
+    groups = [model.weight, model.bias] if lr > 5e-3 else [model.weight]
+    return torch.optim.SGD([{"params": [each]} for each in groups], lr=lr)
+
+
+def without_a_rate(model, lr):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    optimizer.param_groups[0]["lr"] = None
+    return optimizer
+
+
+@pytest.mark.parametrize("optimizer", [fixed, half_fixed, of_another_shape])
 @pytest.mark.parametrize("verb", [sf.find, lambda t: sf.sweep(t, [0.1], seeds=1)])
 def test_an_optimizer_that_ignores_its_rate_is_refused(verb, optimizer):
     with pytest.raises(InputError, match="optimizer must use the lr that it is given"):
         verb(trial(optimizer=optimizer))
+
+
+def test_an_optimizer_without_a_rate_is_refused():
+    with pytest.raises(InputError, match="must have a learning rate in each parameter group"):
+        sf.sweep(trial(optimizer=without_a_rate), [0.1], seeds=1)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +217,7 @@ def test_a_loader_with_generators_of_its_own_depends_on_the_seed_alone(where):
         shuffle=sampler is None,
         generator=None if where == "sampler" else mine,
     )
+    torch.rand(3, generator=mine)
     before = mine.get_state(), theirs.get_state()
 
     def drawn(seed):
@@ -162,8 +225,10 @@ def test_a_loader_with_generators_of_its_own_depends_on_the_seed_alone(where):
         return torch.cat([batches[number][0] for number in range(16)]).tolist()
 
     first = drawn(0)
+    assert torch.equal(mine.get_state(), before[0])
     torch.rand(3, generator=mine)
-    mine.set_state(before[0])
+    torch.rand(3, generator=theirs)
+    before = mine.get_state(), theirs.get_state()
     assert drawn(0) == first
     assert drawn(1) != first
     assert first[:32] != first[32:]

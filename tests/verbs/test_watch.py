@@ -334,27 +334,36 @@ def test_watching_draws_no_random_number(tmp_path):
 def test_a_checkpoint_older_than_the_record_replaces_what_came_after_it(tmp_path):
     model, optimizer = training()
     with sf.watch(model, optimizer, to=tmp_path / "run") as watch:
-        for _ in range(50):
+        for number in range(50):
             watch.step(update(model, optimizer))
+            if number % 7 == 6:
+                watch.validation(1.0)
     with sf.watch(model, optimizer, to=tmp_path / "run", resume=True, first=40) as watch:
         for _ in range(20):
             watch.step(9.0)
-    loss = sf.read(tmp_path / "run")["loss"]
+    log = sf.read(tmp_path / "run")
+    assert log["validation_loss"].steps.tolist() == [6, 13, 20, 27, 34]
+    assert log["grad_norm"].steps.tolist() == [0, 10, 20, 30]
+    with sf.watch(model, optimizer, to=tmp_path / "run", resume=True) as watch:
+        assert watch.updates == 60
+    loss = log["loss"]
     assert loss.steps.tolist() == list(range(60))
     assert loss.values[40:].tolist() == [9.0] * 20
     with pytest.raises(InputError, match="first must be at least 0"):
         sf.watch(model, optimizer, to=tmp_path / "other", first=-1)
 
 
-def test_a_step_per_micro_batch_is_told_once_and_norms_are_still_measured(tmp_path):
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_step_per_micro_batch_is_told_once_and_norms_are_still_measured(tmp_path, accumulate):
     model, optimizer = training()
 
     def train():
         with sf.watch(model, optimizer, to=tmp_path / "run", every=10) as watch:
             for number in range(200):
-                watch.step(update(model, optimizer) if number % 4 == 3 else 1.0)
+                last = number % accumulate == accumulate - 1
+                watch.step(update(model, optimizer) if last else 1.0)
 
     with pytest.warns(RuntimeWarning, match="not per micro-batch") as warned:
         train()
     assert len(warned) == 1
-    assert len(sf.read(tmp_path / "run")["grad_norm"]) == 5
+    assert len(sf.read(tmp_path / "run")["grad_norm"]) == 20 // accumulate

@@ -73,14 +73,15 @@ def diagnose_log(log: RunLog) -> Diagnosis:
         lr_over_best_log10=estimate,
         lr_over_best_log10_low=estimate - ESTIMATE_SPREAD,
         lr_over_best_log10_high=estimate + ESTIMATE_SPREAD,
-        reason=_reason(signs, str(verdict) if verdict else None),
+        reason=_reason(signs, verdict.sentence(log.unit) if verdict else None),
         judged=signs.enough or verdict is not None,
+        unit=log.unit,
         loss=log["loss"].thin(THIN),
     )
 
 
 def _not_judged(log: RunLog) -> Diagnosis:
-    return Diagnosis(log.name, (), reason=_lacks_loss(log), judged=False)
+    return Diagnosis(log.name, (), reason=_lacks_loss(log), judged=False, unit=log.unit)
 
 
 def _lacks_loss(log: RunLog) -> str:

@@ -73,7 +73,8 @@ class Batches:
 def _generators(source: object) -> list[torch.Generator]:
     """Return the generators that a DataLoader and its samplers were given, each once."""
     batch_sampler = getattr(source, "batch_sampler", None)
-    samplers = (getattr(source, "sampler", None), getattr(batch_sampler, "sampler", None))
+    inner = getattr(batch_sampler, "sampler", None)
+    samplers = (getattr(source, "sampler", None), batch_sampler, inner)
     found = [getattr(each, "generator", None) for each in (source, *samplers)]
     return list({id(each): each for each in found if isinstance(each, torch.Generator)}.values())
 

@@ -34,7 +34,7 @@ def read(optimizer: Optimizer) -> tuple[float, ...]:
         InputError: a group has no lr.
     """
     for index, group in enumerate(optimizer.param_groups):
-        if "lr" not in group:
+        if group.get("lr") is None:
             raise InputError(
                 f"optimizer must have a learning rate in each parameter group; group {index} of "
                 f"{type(optimizer).__name__} has none."

@@ -112,6 +112,7 @@ class LoopProbe:
         steps: the budget in updates.
         validate: function () → number to judge by, or (model) → number; optional.
         model: what to give to ``validate`` if it takes a model.
+        may_skip: whether a GradScaler may skip updates.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class LoopProbe:
         steps: int,
         validate: Callable[..., Any] | None = None,
         model: nn.Module | None = None,
+        may_skip: bool = False,
     ) -> None:
         self._train_step = train_step
         self._optimizer = optimizer
@@ -130,8 +132,10 @@ class LoopProbe:
         self._validate = validate
         self._arguments = _validate_arguments(validate, model)
         self._ratios = groups.ratios(optimizer)
-        self._written: list[float] = []
-        self._steps_seen = 0
+        self._written: tuple[float, ...] = ()
+        self._steps_seen = self._calls = 0
+        self._skipped_at_most = SKIPPED_AT_MOST if may_skip else 0
+        self._hooked = _tells_of_steps(optimizer)
         self.steps = steps
         self.name = ""
         self.metric = "training loss" if validate is None else "validation loss"
@@ -148,17 +152,20 @@ class LoopProbe:
         self._snapshot.restore()
         self._steps_seen = 0
         losses: list[float] = []
-        hook = self._optimizer.register_step_pre_hook(self._check_step)
+        register = self._optimizer.register_step_pre_hook if self._hooked else None
+        hook = None if register is None else register(self._check_step)
         try:
             for lr in lrs:
-                self._written = [lr * ratio for ratio in self._ratios]
-                groups.write(self._optimizer, self._written)
-                losses.append(self._make_update(len(losses)))
+                groups.write(self._optimizer, [lr * ratio for ratio in self._ratios])
+                self._written = groups.read(self._optimizer)
+                losses.append(self._make_update())
                 if not math.isfinite(losses[-1]) or (stop is not None and stop(losses)):
                     break
         finally:
-            hook.remove()
-        if not self._steps_seen and len(losses) > SKIPPED_AT_MOST:
+            if hook is not None:
+                hook.remove()
+        excused = not self._hooked or self._steps_seen or not math.isfinite(losses[-1])
+        if not excused and len(losses) > self._skipped_at_most:
             raise InputError(
                 f"train_step must step the optimizer that find is given; in {len(losses)} calls "
                 f"this {type(self._optimizer).__name__} was never stepped."
@@ -170,20 +177,21 @@ class LoopProbe:
                 loss = self._judge(self._validate)
         return ProbeRun(tuple(losses), loss)
 
-    def _make_update(self, number: int) -> float:
+    def _make_update(self) -> float:
         try:
-            return _loss_value(self._train_step())
+            loss = _loss_value(self._train_step())
         except StopIteration:
             raise InputError(
-                f"train_step ran out of batches after {number} updates: let it begin the loader "
-                "again, for find repeats many short trainings."
+                f"train_step ran out of batches after {self._calls} updates in all: let it begin "
+                "the loader again, for find repeats many short trainings."
             ) from None
+        self._calls += 1
+        return loss
 
     def _check_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         self._steps_seen += 1
         used = groups.read(optimizer)
-        pairs = zip(used, self._written, strict=False)
-        if not all(math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-300) for a, b in pairs):
+        if used[: len(self._written)] != self._written:
             raise InputError(
                 f"train_step must leave the learning rate alone while find tries rates; it was set "
                 f"to {list(used)} before optimizer.step(). Take that line out for the search, and "
@@ -194,6 +202,13 @@ class LoopProbe:
         value = validate(*self._arguments)
         number = checks.number("validate's result", plain(value), finite=False)
         return number if math.isfinite(number) else math.inf
+
+
+def _tells_of_steps(optimizer: Optimizer) -> bool:
+    """Return whether hooks see its steps: not those of wrappers, nor of a captured graph."""
+    hooked = getattr(type(optimizer).step, "hooked", False)
+    captured = any(group.get("capturable") for group in optimizer.param_groups)
+    return bool(hooked) and hasattr(optimizer, "_optimizer_step_pre_hooks") and not captured
 
 
 def compressed(schedule: Schedule | None, steps: int, updates: int, lr: float) -> list[float]:

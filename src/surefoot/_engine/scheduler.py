@@ -201,9 +201,17 @@ def _check_state(state: object) -> None:
 def _checked_base(optimizer: Optimizer, base: float | Iterable[float]) -> list[float]:
     count = len(optimizer.param_groups)
     if isinstance(base, Iterable):
-        values = list(base)
-    else:
-        values = [checks.learning_rate("base", base) * ratio for ratio in groups.ratios(optimizer)]
-    if len(values) != count:
-        raise InputError(f"base must hold {count} rates, one for each group, not {len(values)}.")
-    return [checks.learning_rate("base", value) for value in values]
+        values = [checks.learning_rate("base", value) for value in base]
+        if len(values) != count:
+            raise InputError(
+                f"base must hold {count} rates, one for each group, not {len(values)}."
+            )
+        return values
+    first = checks.learning_rate("base", base)
+    own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+    if own[0] == 0 and count > 1:
+        raise InputError(
+            "base must be one rate for each group where the first group's is 0: there is no ratio "
+            f"to keep; the groups have {own}."
+        )
+    return [first * (lr / own[0]) for lr in own] if count > 1 else [first]

@@ -121,7 +121,8 @@ def check_rates(trial: Trial) -> None:
     """
     with RandomState.seeded(trial.seed).active():
         low, high = (groups.read(trial.build(lr)[1]) for lr in (1e-3, 1e-2))
-    if not all(math.isclose(b, 10 * a, rel_tol=1e-3) for a, b in zip(low, high, strict=True)):
+    follows = (math.isclose(b, 10 * a, rel_tol=1e-2) for a, b in zip(low, high, strict=False))
+    if len(low) != len(high) or not all(follows):
         raise InputError(
             "optimizer must use the lr that it is given, in every parameter group in proportion; "
             f"given 1e-3 its groups have {list(low)}, given 1e-2 they have {list(high)}."

@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, cast, overload
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
-from surefoot._engine.probe import LoopProbe, Probe, TrialProbe, first_module
+from surefoot._engine.probe import LoopProbe, Probe, TrialProbe, compressed, first_module
 from surefoot._engine.snapshot import Snapshot, listed
 from surefoot._engine.trial import Trial
 from surefoot._find.answer import answer
-from surefoot._find.search import EFFORTS, search
+from surefoot._find.search import EFFORTS, Effort, search
 from surefoot.errors import InputError
 from surefoot.records import Cost, Finding
 from surefoot.schedules import Schedule
@@ -112,14 +113,22 @@ def find(
     chosen = EFFORTS[checks.one_of("effort", effort, EFFORTS)]
     if isinstance(what, Trial):
         _refuse_loop_arguments(optimizer=optimizer, restore=restore, steps=steps, validate=validate)
-        plan = _resolved(schedule if schedule is not None else what.schedule, what.steps)
+        plan = _resolved(schedule if schedule is not None else what.schedule, what.steps, chosen)
         return _run(TrialProbe(what), chosen, plan, progress)
     budget, things = _check_loop(what, optimizer, restore, steps)
-    plan = _resolved(schedule, budget)
+    plan = _resolved(schedule, budget, chosen)
     loop = cast("Optimizer", optimizer)
     with Snapshot([*things, loop]) as snapshot:
         model = first_module(things)
-        probe = LoopProbe(what, loop, snapshot, steps=budget, validate=validate, model=model)
+        probe = LoopProbe(
+            what,
+            loop,
+            snapshot,
+            steps=budget,
+            validate=validate,
+            model=model,
+            may_skip=any(isinstance(thing, torch.amp.GradScaler) for thing in things),
+        )
         return _run(probe, chosen, plan, progress)
 
 
@@ -144,7 +153,9 @@ def _check_loop(
     return checks.count("steps", steps, least=1), listed(restore)
 
 
-def _run(probe: Probe, effort: Any, schedule: Schedule | None, progress: ProgressOption) -> Finding:
+def _run(
+    probe: Probe, effort: Effort, schedule: Schedule | None, progress: ProgressOption
+) -> Finding:
     started = time.perf_counter()
     made = 0
     expected = effort.most_updates(probe.steps)
@@ -160,12 +171,17 @@ def _run(probe: Probe, effort: Any, schedule: Schedule | None, progress: Progres
     return answer(probe, effort, schedule, evidence, Cost(made, seconds, made / probe.steps))
 
 
-def _resolved(schedule: Schedule | str | None, steps: int) -> Schedule | None:
+def _resolved(schedule: Schedule | str | None, steps: int, effort: Effort) -> Schedule | None:
     if schedule is None:
         return None
     resolved = read_schedule(schedule).resolve(steps)
-    if not resolved.values(min(steps, 1000)).any():
-        raise InputError(f"schedule must not be 0 throughout, as {resolved} is.")
+    for share, _ in effort.rounds:
+        updates = effort.trial_updates(share, steps)
+        if not any(compressed(resolved, steps, updates, 1.0)):
+            raise InputError(
+                f"schedule must not be 0 throughout; {resolved} is, at the {updates} updates of a "
+                "short trial through it."
+            )
     return resolved
 
 

@@ -50,7 +50,7 @@ def watch(
         quantities: further quantities to measure.
         resume: go on in the run folder ``to``, after its last update.
         first: number of the first update, ≥ 0; when resuming, that of the checkpoint: what was
-            recorded from there on is replaced.
+            recorded from there on is forgotten.
         tags: what to remember of the run, such as its hyperparameters; JSON types.
 
     Returns:
@@ -97,6 +97,8 @@ def watch(
     writer = RunWriter(to, tags={**described, **(tags or {})}, resume=resume)
     if first is None:
         first = _next_update(writer) if resume else 0
+    elif resume:
+        writer.forget(first)
     return Watch(optimizer, writer, measured, every, first=first)
 
 
@@ -203,7 +205,7 @@ class Watch:
         self._calls += 1
         self._idle_calls += not self._stepped
         self._stepped = False
-        if self._calls == IDLE_AFTER and IDLE_AFTER // 2 < self._idle_calls < IDLE_AFTER:
+        if self._calls == IDLE_AFTER and IDLE_AFTER // 2 <= self._idle_calls < IDLE_AFTER:
             warnings.warn(
                 f"watch.step was called {self._calls} times, but {self._idle_calls} times no "
                 "optimizer.step() came before: call it once per update, not per micro-batch.",

@@ -54,9 +54,22 @@ def draw_matplotlib(figure: FigureData, ax: Any, *, legend: str = "best") -> Non
     title = textwrap.wrap(clipped(figure.title, 2 * _TITLE_LINE - 10), _TITLE_LINE)
     pad = 6 + ROW * first.rows + RAISE * first.raised
     axes[0].set_title(_plain("\n".join(title)), loc="left", fontsize=12, color=_TEXT, pad=pad)
+    _make_room(axes)
+
+
+def _make_room(axes: Sequence[Any]) -> None:
+    """Give a figure that holds nothing else, and that nobody laid out, room for the title."""
     whole = axes[0].figure
-    if whole.get_layout_engine() is None and set(whole.axes) <= set(axes):
-        whole.set_layout_engine("constrained")  # else the title would stand above the picture
+    is_figure = isinstance(whole, need("matplotlib.figure", "to draw on axes").Figure)
+    if not is_figure or not set(whole.axes) <= set(axes):
+        return
+    usual = need("matplotlib", "to draw on axes").rcParams
+    laid_out = any(
+        getattr(whole.subplotpars, side) != usual[f"figure.subplot.{side}"]
+        for side in ("left", "right", "bottom", "top", "wspace", "hspace")
+    )
+    if whole.get_layout_engine() is None and not laid_out:
+        whole.set_layout_engine("constrained")
 
 
 def save_matplotlib(figure: FigureData, path: Path, *, dots_per_inch: int = 150) -> None:

@@ -22,7 +22,9 @@ def diagnosis_figure(diagnosis: Diagnosis) -> FigureData:
     y = loss_axis([curve])
     role = verdict_role(diagnosis)
     series = loss_series(curve, "loss", role, y, emphasis="strong", legend=False)
-    panel = Panel(Axis("updates"), y, series if len(curve) else (), verdict_marks(diagnosis))
+    panel = Panel(
+        Axis(f"{diagnosis.unit}s"), y, series if len(curve) else (), verdict_marks(diagnosis)
+    )
     title = f"{diagnosis.run}: {diagnosis.label}"
     return FigureData(title, (panel,), verdict_sentence(diagnosis))
 
@@ -46,14 +48,14 @@ def verdict_marks(diagnosis: Diagnosis) -> tuple[Mark, ...]:
         taken = {mark.at for mark in marks}
         if verdict.since is not None and verdict.since not in taken and len(marks) < _MOST:
             role = "very_high" if verdict.severity == "error" else "high"
-            label = f"{verdict.title}, since update {verdict.since}"
+            label = f"{verdict.title}, since {diagnosis.unit} {verdict.since}"
             marks.append(Mark("vertical", float(verdict.since), label, role))
     return tuple(marks)
 
 
 def verdict_sentence(diagnosis: Diagnosis) -> str:
     """Return the verdicts and the estimate of lr ÷ best lr in words."""
-    found = " ".join(f"{verdict}" for verdict in diagnosis.verdicts)
+    found = " ".join(verdict.sentence(diagnosis.unit) for verdict in diagnosis.verdicts)
     text = found or diagnosis.reason or "Healthy: no rule found a fault."
     ratio = diagnosis.lr_over_best_log10
     if math.isfinite(ratio):

@@ -13,8 +13,6 @@ from surefoot.records import Curve, Diagnosis, RunLog
 
 __all__ = ["curve_figure", "lr_panel", "run_figure", "step_axis"]
 
-_UNITS = {"epoch": "epochs", "row": "rows"}
-
 _LR_POINTS = 300
 
 
@@ -80,8 +78,8 @@ def lr_panel(logs: dict[str, RunLog], roles: dict[str, str]) -> Panel | None:
 
 def step_axis(logs: Iterable[RunLog]) -> Axis:
     """Return the axis of the steps: updates, or what all the runs count instead."""
-    units = {_UNITS.get(str(log.tags.get("step_unit")), "updates") for log in logs}
-    return Axis(units.pop() if len(units) == 1 else "steps")
+    units = {log.unit for log in logs}
+    return Axis(f"{units.pop()}s" if len(units) == 1 else "steps")
 
 
 def _lr_axis(series: list[Series]) -> Axis:

@@ -59,10 +59,14 @@ class Verdict(Record):
     evidence: Mapping[str, float]
     remedy: Remedy
 
-    def __str__(self) -> str:
-        since = "" if self.since is None else f" since update {self.since}"
+    def sentence(self, unit: str = "update") -> str:
+        """Return the verdict in words; ``unit`` is what ``since`` counts."""
+        since = "" if self.since is None else f" since {unit} {self.since}"
         sure = f"{100 * self.confidence:.0f} % sure"
         return f"{self.code} {self.title}{since} ({sure}). {self.remedy}"
+
+    def __str__(self) -> str:
+        return self.sentence()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Diagnosis(Record):
             record does not allow one.
         reason: one sentence.
         judged: whether the record was enough to judge; without it the run is not called healthy.
+        unit: what the record counts in: "update", "epoch" or "row".
         loss: the training loss, thinned, for drawing; not part of the JSON.
     """
 
@@ -86,6 +91,7 @@ class Diagnosis(Record):
     lr_over_best_log10_high: float = math.nan
     reason: str = ""
     judged: bool = True
+    unit: str = "update"
     loss: Curve = field(default_factory=lambda: Curve([], []), metadata={"json": False})
 
     @property
@@ -121,5 +127,5 @@ class Diagnosis(Record):
         return True
 
     def __str__(self) -> str:
-        found = "; ".join(str(verdict) for verdict in self.verdicts) or self.label
+        found = "; ".join(each.sentence(self.unit) for each in self.verdicts) or self.label
         return f"{self.run}: {found}"

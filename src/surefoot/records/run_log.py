@@ -66,6 +66,12 @@ class RunLog(Record):
         return tuple(self.curves)
 
     @property
+    def unit(self) -> str:
+        """What the steps count: "update", or "epoch" or "row" where a file had no updates."""
+        unit = self.tags.get("step_unit")
+        return unit if unit in ("epoch", "row") else "update"
+
+    @property
     def last_step(self) -> int | None:
         """The largest update at which anything was recorded; None for a run without values."""
         steps = [curve.steps[np.isfinite(curve.steps)] for curve in self.curves.values()]

@@ -196,6 +196,29 @@ class RunWriter:
                     self._connection.execute("PRAGMA journal_mode = DELETE")
                 self._connection.close()
 
+    def forget(self, first: int) -> None:
+        """Drop what was recorded at or after the step ``first``, of every curve.
+
+        For a training that goes on from a checkpoint older than its record.
+
+        Args:
+            first: ≥ 0.
+        """
+        count("first", first)
+        with self._lock:
+            self._check_open()
+            self._write()
+            with self._connection as connection:
+                rows = connection.execute("SELECT id, steps, numbers FROM blocks").fetchall()
+                for row, steps, numbers in rows:
+                    keep = np.frombuffer(steps, "<i8") < first
+                    kept = np.frombuffer(steps, "<i8")[keep], np.frombuffer(numbers, "<f8")[keep]
+                    connection.execute(
+                        "UPDATE blocks SET count = ?, steps = ?, numbers = ? WHERE id = ?",
+                        (len(kept[0]), kept[0].tobytes(), kept[1].tobytes(), row),
+                    )
+                connection.execute("DELETE FROM blocks WHERE count = 0")
+
     def __enter__(self) -> Self:
         return self
 

@@ -19,10 +19,11 @@ def times(factor: float) -> str:
     """Return a factor in words: two digits, no exponent.
 
     Example:
-        >>> times(194.7), times(3.16)
-        ('190 ×', '3.2 ×')
+        >>> times(194.7), times(3.16), times(1e6)
+        ('190 ×', '3.2 ×', '1,000,000 ×')
     """
-    return f"{float(f'{factor:.2g}'):,g} ×"
+    rounded = float(f"{factor:.2g}")
+    return f"{rounded:,.0f} ×" if rounded >= 10 else f"{rounded:g} ×"
 
 
 class Rule(ABC):

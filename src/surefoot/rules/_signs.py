@@ -200,13 +200,19 @@ class Signs:
         return float((early[known] / share[known]).max()) if known.any() else math.nan
 
     def _lr_share(self, steps: Array) -> Array:
-        """Return lr ÷ largest lr at some updates; 1 where no lr was recorded."""
+        """Return lr ÷ the lr at the end of its first rise; 1 where no lr was recorded."""
         lr = self.log.get("lr")
         lr = None if lr is None else lr.finite()
-        if lr is None or not len(lr) or not lr.values.max() > 0:
+        if lr is None or len(lr) < 3:
             return np.ones(len(steps))
         order = np.argsort(lr.steps, kind="stable")
-        return np.interp(steps, lr.steps[order], lr.values[order]) / lr.values.max()
+        rates = lr.values[order]
+        smooth = np.median([rates[:-2], rates[1:-1], rates[2:]], axis=0)  # one odd value is none
+        falls = np.flatnonzero(np.diff(smooth) < 0)
+        peak = float(smooth[falls[0] if falls.size else -1])
+        if not peak > 0:
+            return np.ones(len(steps))
+        return np.minimum(np.interp(steps, lr.steps[order], rates) / peak, 1.0)
 
     @cached_property
     def estimate(self) -> float:
