@@ -108,7 +108,12 @@ def test_a_base_keeps_frozen_groups_frozen_and_needs_a_ratio():
     model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
     parts = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[1].parameters()}]
     optimizer = torch.optim.SGD(parts, lr=0.0)
-    assert Scheduler(optimizer, hold(5), base=0.2).base_lrs == [0.2, 0.0]
+    scheduler = Scheduler(optimizer, hold(5), base=0.2)
+    assert scheduler.base_lrs == [0.2, 0.0]
+    saved = scheduler.state_dict()
+    other = Scheduler(optimizer, linear(5), base=0.1)
+    other.load_state_dict(saved, on_mismatch="theirs")
+    assert other.base_lrs == [0.2, 0.0]
     backwards = torch.optim.SGD(parts[::-1], lr=0.0)
     for group, lr in zip(backwards.param_groups, (0.0, 0.1), strict=True):
         group["lr"] = lr
@@ -206,7 +211,7 @@ def test_on_a_mismatch_the_user_chooses(choice):
     ("change", "said"),
     [
         ({"base": [1.0]}, "base must hold 2 rates, one for each group, not 1"),
-        ({"base": [1.0, -1.0]}, "base must be a finite learning rate"),
+        ({"base": [1.0, -1.0]}, r"state_dict\['base'\] must hold rates of at least 0"),
         ({"schedule": "linear()"}, "total must be given"),
         ({"schedule": "nonsense("}, "nonsense"),
         ({"update": -1}, r"state_dict\['update'\] must be at least 0"),

@@ -80,9 +80,7 @@ class TrialProbe:
         self.steps = trial.steps
         self.name = trial.name
         self.metric = trial.metric
-        check_rates(trial)
-        member = Training(trial, 1e-3, trial.seed, self._batches)
-        self.default_lr = groups.default_lr(member.optimizer)
+        self.default_lr = groups.default_lr(check_rates(trial))
 
     def run(
         self,
@@ -93,13 +91,13 @@ class TrialProbe:
     ) -> ProbeRun:
         """Train a fresh model; see :meth:`Probe.run`."""
         peak = max(lrs)
-        member = Training(self._trial, peak, self._trial.seed, self._batches)
-        member.advance(len(lrs), lambda update: lrs[update] / peak, stop=stop)
+        training = Training(self._trial, peak, self._trial.seed, self._batches)
+        training.advance(len(lrs), lambda update: lrs[update] / peak, stop=stop)
         loss = math.nan
         if judge:
             validated = self._trial.validate is not None
-            loss = member.judge() if validated else tail_mean(member.losses, JUDGED_SHARE)
-        return ProbeRun(tuple(member.losses), loss)
+            loss = training.judge() if validated else tail_mean(training.losses, JUDGED_SHARE)
+        return ProbeRun(tuple(training.losses), loss)
 
 
 class LoopProbe:

@@ -169,7 +169,7 @@ class Scheduler(LRScheduler):
             )
         if differing and on_mismatch == "theirs":
             schedule = _resolved(read_schedule(state_dict["schedule"]), None)
-            groups.set_base(self.optimizer, _checked_base(self.optimizer, state_dict["base"]))
+            groups.set_base(self.optimizer, _saved_base(self.optimizer, state_dict["base"]))
             self.schedule = schedule
         self.seek(update)
 
@@ -199,19 +199,32 @@ def _check_state(state: object) -> None:
 
 
 def _checked_base(optimizer: Optimizer, base: float | Iterable[float]) -> list[float]:
-    count = len(optimizer.param_groups)
+    """Return the base lr of each group that the user's ``base`` stands for."""
     if isinstance(base, Iterable):
         values = [checks.learning_rate("base", value) for value in base]
-        if len(values) != count:
-            raise InputError(
-                f"base must hold {count} rates, one for each group, not {len(values)}."
-            )
-        return values
+        return _one_for_each(optimizer, values)
     first = checks.learning_rate("base", base)
     own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
-    if own[0] == 0 and count > 1:
+    if len(own) == 1:
+        return [first]
+    if own[0] == 0:
         raise InputError(
             "base must be one rate for each group where the first group's is 0: there is no ratio "
             f"to keep; the groups have {own}."
         )
-    return [first * (lr / own[0]) for lr in own] if count > 1 else [first]
+    return [first * (lr / own[0]) for lr in own]
+
+
+def _saved_base(optimizer: Optimizer, base: Iterable[float]) -> list[float]:
+    """Return the base lrs of a checkpoint; 0 is that of a frozen group."""
+    values = [checks.number("state_dict['base']", value) for value in base]
+    if any(value < 0 for value in values):
+        raise InputError(f"state_dict['base'] must hold rates of at least 0, not {values}.")
+    return _one_for_each(optimizer, values)
+
+
+def _one_for_each(optimizer: Optimizer, values: list[float]) -> list[float]:
+    count = len(optimizer.param_groups)
+    if len(values) != count:
+        raise InputError(f"base must hold {count} rates, one for each group, not {len(values)}.")
+    return values

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -96,12 +95,7 @@ class Snapshot:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *reason: object) -> None:
         try:
             self.restore()
         except KeyboardInterrupt:  # a second Ctrl-C must not leave half a state behind

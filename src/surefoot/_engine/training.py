@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._engine import groups
@@ -113,20 +114,22 @@ class Training:
         self.optimizer.step()
 
 
-def check_rates(trial: Trial) -> None:
-    """Refuse a trial whose optimizer does not follow the rate that it is given.
+def check_rates(trial: Trial) -> Optimizer:
+    """Return an optimizer of the trial; refuse one that does not follow the rate it is given.
 
     Raises:
         InputError: built at a rate ten times larger, a group's lr is not ten times larger.
     """
     with RandomState.seeded(trial.seed).active():
-        low, high = (groups.read(trial.build(lr)[1]) for lr in (1e-3, 1e-2))
+        optimizers = [trial.build(lr)[1] for lr in (1e-3, 1e-2)]
+    low, high = map(groups.read, optimizers)
     follows = (math.isclose(b, 10 * a, rel_tol=1e-2) for a, b in zip(low, high, strict=False))
     if len(low) != len(high) or not all(follows):
         raise InputError(
             "optimizer must use the lr that it is given, in every parameter group in proportion; "
             f"given 1e-3 its groups have {list(low)}, given 1e-2 they have {list(high)}."
         )
+    return optimizers[0]
 
 
 def evaluate(trial: Trial, model: nn.Module) -> float:
@@ -165,11 +168,11 @@ def untrained_loss(trial: Trial, seed: int, batches: Batches) -> float:
 
     Without a validation set: on the batches of the first tenth of the budget, ten updates at most.
     """
-    member = Training(trial, 1e-3, seed, batches)
+    training = Training(trial, 1e-3, seed, batches)
     if trial.validate is not None:
-        with member._random.active():
-            return evaluate(trial, member.model)
+        with training._random.active():
+            return evaluate(trial, training.model)
     count = min(max(1, trial.steps // 10), 10) * trial.accumulate
-    with member._random.active(), torch.no_grad():
-        losses = [float(trial.compute_loss(member.model, batches[i])) for i in range(count)]
+    with training._random.active(), torch.no_grad():
+        losses = [float(trial.compute_loss(training.model, batches[i])) for i in range(count)]
     return sum(losses) / count

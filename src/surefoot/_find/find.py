@@ -79,12 +79,9 @@ def find(
         steps: with a function: the budget of the real run in updates, ≥ 1.
         validate: with a function: what to judge by, () or (model) → number, lower is better.
         effort: ``"quick"`` costs about half a training (at least 32 updates), ``"thorough"`` at
-            most three (at least 60 updates); where the validation loss is noisy the second is not
-            yet better than the first.
-        schedule: the schedule of the real run: the answer is then its peak rate. A trial's own
-            schedule is used where none is given.
-        progress: None shows a bar where standard error is a terminal; True, False, or a function
-            (done, total, text).
+            most three (at least 60); where validation is noisy it is not yet better than quick.
+        schedule: of the real run: the answer is then its peak rate. By default a trial's own.
+        progress: None shows a bar on a terminal; True, False, or a function (done, total, text).
 
     Returns:
         The rate, the interval, the reason, the cost. Where the evidence is too thin, the usual rate

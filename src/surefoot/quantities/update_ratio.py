@@ -15,9 +15,10 @@ class UpdateRatio(Quantity):
 
     .. math:: \frac{\|w_{t+1} - w_t\|_2}{\|w_t\|_2}
 
-    Records ``update_ratio``, dimensionless; about 1e-3 to 1e-2 in healthy training, infinite where
-    all weights were 0. Parameters without a gradient do not count. Costs a copy of the parameters
-    and two passes over them.
+    Records ``update_ratio``, dimensionless; about 1e-3 to 1e-2 in healthy training that is under
+    way, ten times that and more at the first updates from scratch, infinite where all weights were
+    0. Parameters without a gradient do not count. Costs a copy of the parameters and two passes
+    over them.
 
     Reference:
         Karpathy, CS231n notes, *Neural Networks Part 3*, 2015 (the rule of thumb 1e-3).

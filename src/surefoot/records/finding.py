@@ -17,7 +17,8 @@ class Attempt(Record):
     Args:
         lr: learning rate that the optimizer was given, > 0 (in a loop: the first group's).
         updates: length of the trial in updates.
-        loss: the loss it was judged by (validation loss where there is one); inf if it diverged.
+        loss: what it was judged by: the validation loss where there is one, else the mean training
+            loss of its last third; inf if it diverged.
     """
 
     lr: float
