@@ -4,11 +4,11 @@ PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test lint bench docs clean
+.PHONY: help install demo test test-peers lint bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Surefoot needs Python 3.11 or newer; name one with make PYTHON=…")'
@@ -22,6 +22,13 @@ $(STAMP).test: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test,lint]'
 	touch $@
 
+# timm comes without its dependencies: it asks for torchvision, of which only timm.scheduler, all that
+# the tests load, has no need, and whose build must fit that of torch.
+$(STAMP).peers: $(STAMP).test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test,peers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt --no-deps timm
+	touch $@
+
 install: $(STAMP).test ## make .venv with everything that development needs
 
 demo: $(STAMP) ## the whole story on real data; ends with surefoot-demo/report.html
@@ -30,6 +37,9 @@ demo: $(STAMP) ## the whole story on real data; ends with surefoot-demo/report.h
 test: $(STAMP).test ## all tests, with coverage of floors 0–3
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/python -m coverage report --fail-under=95 --skip-covered --include='src/surefoot/errors.py,src/surefoot/_base/*,src/surefoot/schedules/*,src/surefoot/_curves/*,src/surefoot/records/*,src/surefoot/_engine/*,src/surefoot/rules/*,src/surefoot/quantities/*'
+
+test-peers: $(STAMP).peers ## the tests against other libraries, the installed ones
+	$(BIN)/python -m pytest -m peers tests/peers
 
 lint: $(STAMP).test ## ruff and pyright
 	$(BIN)/ruff check
