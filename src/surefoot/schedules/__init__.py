@@ -26,6 +26,8 @@ Example:
     Warm up from 0 to the peak over 10 updates, then decay along a cosine to 0 over 90 updates.
 """
 
+from surefoot.schedules._controller import Controller as Controller
+from surefoot.schedules._controller import controller_from_dict as controller_from_dict
 from surefoot.schedules._json import from_dict as from_dict
 from surefoot.schedules._json import from_json as from_json
 from surefoot.schedules._schedule import Schedule as Schedule
@@ -33,25 +35,31 @@ from surefoot.schedules._text import schedule as schedule
 from surefoot.schedules.cosine import cosine as cosine
 from surefoot.schedules.cyclic import cyclic as cyclic
 from surefoot.schedules.exponential import exponential as exponential
+from surefoot.schedules.gradient_dependent import gradient_dependent as gradient_dependent
 from surefoot.schedules.hold import constant as constant
 from surefoot.schedules.hold import hold as hold
 from surefoot.schedules.inverse_time import inverse_time as inverse_time
+from surefoot.schedules.plateau import plateau as plateau
 from surefoot.schedules.polynomial import linear as linear
 from surefoot.schedules.polynomial import polynomial as polynomial
 from surefoot.schedules.step import step as step
 from surefoot.schedules.warmup import warmup as warmup
 
 __all__ = [
+    "Controller",
     "Schedule",
     "constant",
+    "controller_from_dict",
     "cosine",
     "cyclic",
     "exponential",
     "from_dict",
     "from_json",
+    "gradient_dependent",
     "hold",
     "inverse_time",
     "linear",
+    "plateau",
     "polynomial",
     "schedule",
     "step",

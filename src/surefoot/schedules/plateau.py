@@ -1,0 +1,241 @@
+"""Control by a metric: lower the rate where progress stops, and raise it where that was wrong."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from surefoot._base.checks import count, fraction, number, one_of
+from surefoot.errors import InputError
+from surefoot.schedules import _checks
+from surefoot.schedules._controller import Controller, State, at_least_one
+
+__all__ = ["Plateau", "plateau"]
+
+LONGEST = 100
+"""Most observations that a line is fitted to, so that the state stays small."""
+
+
+@dataclass(frozen=True)
+class Plateau(Controller):
+    """Lower the rate when a metric stops improving, and raise it again when that did not help.
+
+    mₖ is observation k, or the debiased moving average with weight ``smoothing`` on the past; for
+    ``mode="max"`` read every sign the other way round.
+
+    * Improvement:  mₖ < best − threshold · abs(best)  (``relative=False``: best − threshold). Only
+      an improvement moves ``best``, so small gains add up; it works for metrics of any sign.
+    * Recovery:  the line through the last max(patience, 3) observations without improvement falls
+      by more than the threshold, with t = slope / (standard error of the slope) < −2. A single
+      spike has t = −√3 exactly and is none; a run that comes back from a spike is one.
+    * Stall:  ``patience`` observations in a row without improvement, and no recovery.
+    * Stalls 1 … ``raise_after`` in a row:  factor ← max(low, factor · ``factor``).
+      The next one:  factor ← min(high, level before stall 1 / ``factor``), once.
+      All later ones:  factor ← max(low, least level · ``factor``).
+      An improvement ends the row. So without any improvement the rate is raised once at most.
+
+    Observe at any cadence: each update, epoch or evaluation; patience and cooldown count
+    observations. After a stall the next is judged ``patience`` observations later.
+
+    Args:
+        factor: what a stall multiplies the rate by, in (0, 1); 0.1 divides by ten.
+        patience: observations, ≥ 1.
+        threshold: least gain that counts, ≥ 0: a share of abs(best), or absolute.
+        relative: whether the threshold is a share.
+        mode: ``"min"`` if less is better, ``"max"`` if more is.
+        smoothing: in [0, 1); 0 takes the metric as it is, 0.9 averages over about ten.
+        cooldown: observations after a change that are judged only if they improve, ≥ 0.
+        low: least factor, in (0, 1].
+        high: greatest factor, ≥ 1; 1 never exceeds the schedule.
+        raise_after: lowerings in a row without improvement before the raise, ≥ 1; None: no raise.
+        on_nan: a metric that is NaN or infinite is an ``"error"``, is left out (``"ignore"``),
+            counts as no improvement (``"bad"``), or lowers the rate at once (``"lower"``).
+
+    Raises:
+        InputError: an argument is out of its range; in ``update``: no metric, or not a finite one.
+
+    Example:
+        >>> control = plateau(factor=0.5, patience=2)
+        >>> state, factors = control.start(), []
+        >>> for loss in [1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]:
+        ...     state, factor = control.update(state, {"metric": loss})
+        ...     factors.append(factor)
+        >>> factors
+        [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 1.0]
+
+    Reference:
+        The law is ours. Its first half is the plateau rule of Keras and of torch's
+        ``ReduceLROnPlateau``, with a sign-safe threshold; raising on evidence is also done, by
+        another rule, in GreedyLR (arXiv 2512.14527, 2025).
+    """
+
+    factor: float = 0.5
+    patience: int = 3
+    threshold: float = 1e-3
+    relative: bool = True
+    mode: str = "min"
+    smoothing: float = 0.0
+    cooldown: int = 0
+    low: float = 1e-4
+    high: float = 1.0
+    raise_after: int | None = 2
+    on_nan: str = "error"
+
+    name = "plateau"
+    needs = "metric"
+
+    def __post_init__(self) -> None:
+        self._check(
+            factor=_inside,
+            patience=lambda name, value: count(name, value, least=1),
+            threshold=_checks.factor,
+            relative=_flag,
+            mode=lambda name, value: one_of(name, value, ("min", "max")),
+            smoothing=_below_one,
+            cooldown=count,
+            low=_checks.ratio,
+            high=at_least_one,
+            raise_after=lambda n, value: None if value is None else count(n, value, least=1),
+            on_nan=lambda n, value: one_of(n, value, ("error", "ignore", "bad", "lower")),
+        )
+
+    def start(self) -> State:
+        """Return the state before the first observation."""
+        return {
+            "factor": 1.0,
+            "best": None,  # the best metric so far, after smoothing
+            "mean": 0.0,  # moving average of the metric, debiased
+            "weight": 0.0,  # 1 − smoothing^k, the weight that the average rests on
+            "bad": 0,  # observations since an improvement or a stall
+            "recent": [],  # the last ones without improvement
+            "wait": 0,  # observations of the cooldown that are left
+            "stalls": 0,  # stalls in a row
+            "top": 1.0,  # the factor before the first of them
+            "least": None,  # the lowest of their levels, while the rate is raised
+        }
+
+    def update(self, state: State, observation: Mapping[str, Any]) -> tuple[State, float]:
+        """Return the state and the factor after one more ``{"metric": …}``."""
+        value = self._observed(observation)
+        new = dict(state)
+        if not math.isfinite(value):
+            self._meet_nan(new, value)
+            return new, new["factor"]
+        if self.smoothing:
+            value = self._smooth(new, value)
+        best = new["best"]
+        sign = 1 if self.mode == "min" else -1
+        margin = 0.0 if best is None else self.threshold * (abs(best) if self.relative else 1)
+        if best is None or sign * (best - value) > margin:
+            new |= {"best": value, "bad": 0, "recent": [], "stalls": 0, "least": None}
+            new["wait"] = max(0, new["wait"] - 1)
+        elif new["wait"]:
+            new["wait"] -= 1
+        else:
+            size = min(max(self.patience, 3), LONGEST)
+            new["recent"] = [*new["recent"][1 - size :], value]
+            new["bad"] += 1
+            if new["bad"] >= self.patience and not _falls(new["recent"], sign, margin):
+                self._stall(new)
+        return new, new["factor"]
+
+    def _smooth(self, new: State, value: float) -> float:
+        """Return the moving average with the value taken in; a constant metric stays as it is."""
+        new["weight"] = self.smoothing * new["weight"] + (1 - self.smoothing)
+        new["mean"] += (value - new["mean"]) * ((1 - self.smoothing) / new["weight"])
+        return new["mean"]
+
+    def _stall(self, new: State) -> None:
+        """Lower the rate, or raise it if lowering did not help."""
+        new["stalls"] += 1
+        new["bad"] = 0
+        if new["stalls"] == 1:
+            new["top"] = new["factor"]
+        raised = min(self.high, new["top"] / self.factor)
+        if new["stalls"] - 1 == self.raise_after and raised > new["factor"]:
+            new |= {"least": new["factor"], "factor": raised, "recent": [], "wait": self.cooldown}
+        else:
+            self._lower(new)
+
+    def _lower(self, new: State) -> None:
+        level = new["factor"] if new["least"] is None else new["least"]
+        lowered = max(self.low, level * self.factor)
+        if lowered != new["factor"]:
+            new |= {"factor": lowered, "least": None, "wait": self.cooldown}
+
+    def _meet_nan(self, new: State, value: float) -> None:
+        """Do what ``on_nan`` says with a metric that is not finite."""
+        if self.on_nan == "error":
+            raise InputError(
+                f"metric must be finite, not {value}: look for what made it so, or say what "
+                'plateau should do with on_nan="ignore", "bad" or "lower".'
+            )
+        if self.on_nan == "ignore":
+            return
+        new["recent"] = []
+        if new["wait"]:
+            new["wait"] -= 1
+        elif self.on_nan == "lower":
+            new["bad"] = 0
+            self._lower(new)
+        else:
+            new["bad"] += 1
+            if new["bad"] >= self.patience:
+                self._stall(new)
+
+    def describe(self) -> str:
+        """Return what the controller does, in words."""
+        gain = f"{100 * self.threshold:g} %" if self.relative else f"{self.threshold:g}"
+        better = "less" if self.mode == "min" else "more"
+        words = (
+            f"When the metric ({better} is better) has not improved by {gain} in {self.patience} "
+            f"observations and is not recovering, multiply the rate by {self.factor:g}, down to "
+            f"{self.low:g} of the schedule"
+        )
+        if self.raise_after is None:
+            return f"{words}."
+        return (
+            f"{words}; when {self.raise_after} in a row brought no improvement, raise it once to "
+            f"one notch above where they began, up to {self.high:g} of the schedule."
+        )
+
+
+def _falls(values: list[float], sign: int, margin: float) -> bool:
+    """Return whether a line through the values goes the good way, by > margin and with t > 2."""
+    n = len(values)
+    if n < 3:
+        return False
+    first, middle = values[0], (n - 1) / 2
+    y = [sign * (value - first) for value in values]  # so that a constant metric is exactly zero
+    mean = sum(y) / n
+    spread = n * (n * n - 1) / 12
+    along = sum((i - middle) * v for i, v in enumerate(y))
+    slope = along / spread
+    if not -slope * (n - 1) > margin:
+        return False
+    explained = slope * along
+    rest = max(sum((v - mean) * (v - mean) for v in y) - explained, 0.0)
+    return explained * (n - 2) > 4 * rest
+
+
+def _inside(name: str, value: Any) -> float:
+    result = number(name, value)
+    if not 0 < result < 1:
+        raise InputError(f"{name} must lie in (0, 1), not {value!r}; 0.1 divides the rate by ten.")
+    return result
+
+
+def _below_one(name: str, value: Any) -> float:
+    result = fraction(name, value)
+    if result == 1:
+        raise InputError(f"{name} must lie in [0, 1), not {value!r}: at 1 nothing would be seen.")
+    return result
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, not {value!r:.60}.")
+    return value
+
+
+plateau = Plateau
