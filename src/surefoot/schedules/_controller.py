@@ -20,10 +20,26 @@ class Controller(ABC):
 
     state₀ = start(),  (stateₖ, factorₖ) = update(stateₖ₋₁, observationₖ)
 
-    A controller is a value and remembers nothing; all that it knows of the run is the state, a flat
-    JSON dictionary. A new one is a frozen dataclass with its fields, a ``name``, the key that it
-    ``needs`` in an observation, ``start``, ``update`` and ``describe``. It can be read back by
-    :func:`controller_from_dict` as soon as its module is imported.
+    A controller is a value; all that it knows of the run is the state, a flat JSON dictionary whose
+    ``"factor"`` is the factor in force. A new one is a frozen dataclass with its fields, a ``name``,
+    the key that it ``needs`` in an observation, and ``update``.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Halve(Controller):
+        ...     above: float
+        ...     name = "halve"
+        ...     needs = "metric"
+        ...
+        ...     def update(self, state, observation):
+        ...         high = self._observed(observation) > self.above
+        ...         new = {"factor": state["factor"] * (0.5 if high else 1)}
+        ...         return new, new["factor"]
+        >>> control = Halve(above=9)
+        >>> control.update(control.start(), {"metric": 10})
+        ({'factor': 0.5}, 0.5)
+        >>> controller_from_dict(control.to_dict()) == control
+        True
     """
 
     name: ClassVar[str]
@@ -31,11 +47,12 @@ class Controller(ABC):
 
     def __init_subclass__(cls) -> None:
         """Enter the controller under its name, the ``type`` in JSON."""
-        _KINDS[cls.name] = cls
+        if "name" in vars(cls):
+            _KINDS[cls.name] = cls
 
-    @abstractmethod
     def start(self) -> State:
         """Return the state before the first observation; its key ``"factor"`` is the factor."""
+        return {"factor": 1.0}
 
     @abstractmethod
     def update(self, state: State, observation: Mapping[str, Any]) -> tuple[State, float]:
@@ -45,9 +62,9 @@ class Controller(ABC):
             InputError: the observation lacks what the controller needs, or cannot be used.
         """
 
-    @abstractmethod
     def describe(self) -> str:
         """Return what the controller does, in words."""
+        return f"Control by {self.needs}: {self}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the controller in JSON types, which :func:`controller_from_dict` reads back."""
