@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from surefoot import errors as errors
+    from surefoot import integrations as integrations
     from surefoot import plots as plots
     from surefoot import quantities as quantities
     from surefoot import records as records
@@ -67,7 +68,7 @@ _HOME = {
     "Verdict": "records",
     "Watch": "_watch",
 }
-_FAMILIES = ("errors", "plots", "quantities", "records", "rules", "schedules")
+_FAMILIES = ("errors", "integrations", "plots", "quantities", "records", "rules", "schedules")
 _NEED_TORCH = ("_engine", "_find", "_sweep", "_watch", "quantities")
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "errors",
     "find",
     "grid",
+    "integrations",
     "plot",
     "plots",
     "quantities",

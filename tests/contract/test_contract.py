@@ -149,8 +149,9 @@ def test_the_public_names_are_these_and_all_load():
     assert sorted(surefoot.__all__) == sorted([
         "Cost", "Curve", "Diagnosis", "Finding", "InputError", "RunLog", "RunWriter", "Schedule",
         "Scheduler", "Sensitivity", "Snapshot", "SurefootError", "Trial", "Verdict", "Watch",
-        "__version__", "diagnose", "errors", "find", "grid", "plot", "plots", "quantities", "read",
-        "records", "report", "rules", "schedule", "schedules", "sweep", "watch",
+        "__version__", "diagnose", "errors", "find", "grid", "integrations", "plot", "plots",
+        "quantities", "read", "records", "report", "rules", "schedule", "schedules", "sweep",
+        "watch",
     ])  # fmt: skip
     for name in surefoot.__all__:
         assert getattr(surefoot, name) is not None
@@ -211,7 +212,7 @@ def test_import_is_quick_and_loads_no_framework():
     code = (
         "import sys, time; start = time.perf_counter(); import surefoot;"
         "print(time.perf_counter() - start);"
-        "heavy = ('torch', 'matplotlib', 'plotly', 'rich', 'pandas');"
+        "heavy = ('torch', 'matplotlib', 'plotly', 'rich', 'pandas', 'jax', 'keras', 'optax');"
         "print([name for name in heavy if name in sys.modules])"
     )
     runs = [_in_new_process(code).splitlines() for _ in range(3)]
