@@ -21,8 +21,8 @@ class Controller(ABC):
     state₀ = start(),  (stateₖ, factorₖ) = update(stateₖ₋₁, observationₖ)
 
     A controller is a value; all that it knows of the run is the state, a flat JSON dictionary whose
-    ``"factor"`` is the factor in force. A new one is a frozen dataclass with its fields, a ``name``,
-    the key that it ``needs`` in an observation, and ``update``.
+    ``"factor"`` is the factor in force. A new one is a frozen dataclass with its fields, a
+    ``name``, the key that it ``needs`` in an observation, and ``update``.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Controller(ABC):
         ...     needs = "metric"
         ...
         ...     def update(self, state, observation):
-        ...         high = self._observed(observation) > self.above
+        ...         high = self.observed(observation) > self.above
         ...         new = {"factor": state["factor"] * (0.5 if high else 1)}
         ...         return new, new["factor"]
         >>> control = Halve(above=9)
@@ -79,7 +79,7 @@ class Controller(ABC):
         for field, check in checks.items():
             object.__setattr__(self, field, check(field, getattr(self, field)))
 
-    def _observed(self, observation: Mapping[str, Any]) -> float:
+    def observed(self, observation: Mapping[str, Any]) -> float:
         """Return the one number that the controller needs; it may be NaN or infinite."""
         if self.needs not in observation:
             raise InputError(

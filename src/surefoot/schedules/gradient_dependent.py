@@ -91,7 +91,7 @@ class GradientDependent(Controller):
 
     def update(self, state: State, observation: Mapping[str, Any]) -> tuple[State, float]:
         """Return the state and the factor after one more ``{"grad_norm": …}``."""
-        norm = self._observed(observation)
+        norm = self.observed(observation)
         if norm < 0:
             raise InputError(f"grad_norm must be at least 0, not {norm:g}.")
         new = dict(state)

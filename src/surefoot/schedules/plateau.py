@@ -116,7 +116,7 @@ class Plateau(Controller):
 
     def update(self, state: State, observation: Mapping[str, Any]) -> tuple[State, float]:
         """Return the state and the factor after one more ``{"metric": …}``."""
-        value = self._observed(observation)
+        value = self.observed(observation)
         new = dict(state)
         if not math.isfinite(value):
             self._meet_nan(new, value)
