@@ -7,12 +7,28 @@ from fractions import Fraction
 from typing import Any, SupportsIndex, TypeAlias
 
 from surefoot._base.checks import count, number, positive
-from surefoot.errors import InputError
+from surefoot.errors import InputError, StateError
 
-__all__ = ["Clock", "Duration", "duration", "in_words", "nearest", "period", "share", "stretched"]
+__all__ = [
+    "AUTO",
+    "Clock",
+    "Duration",
+    "duration",
+    "from_real",
+    "in_updates",
+    "in_words",
+    "nearest",
+    "period",
+    "real",
+    "share",
+    "stretched",
+]
 
 Duration: TypeAlias = int | float | str
 """An int is updates, a float in (0, 1) a share of the run, a text as in :func:`duration`."""
+
+AUTO = "auto"
+"""The duration of a warm-up that the run decides; see :class:`Clock`."""
 
 LONGEST = 2**53
 """The largest number of updates: up to here every whole number is exact as a float."""
@@ -20,14 +36,17 @@ LONGEST = 2**53
 _MOST = 10**300
 """The largest amount of any unit, so that it is finite as a float."""
 
+_LONGEST_TEXT = 400
+"""Characters of the longest duration that is read."""
+
 _TEXT = re.compile(
-    r"\s*(?P<amount>\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*"
+    r"\s*(?P<amount>\d+/[1-9]\d*|\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*"
     r"(?P<unit>%|updates?|epochs?|samples?|tokens?)\s*",
     re.ASCII,
 )
 _ALLOWED = (
     'an int (updates), a float in (0, 1) (a share of the run), "10%", "500 updates", "3 epochs", '
-    '"2e6 samples" or "2e9 tokens"'
+    '"1/3 epochs", "2e6 samples" or "2e9 tokens"'
 )
 _NEEDS = {
     "epochs": "updates_per_epoch",
@@ -74,15 +93,42 @@ def share(value: Duration) -> bool:
 
 def stretched(value: Duration, k: float) -> Duration:
     """Return ``value`` times ``k``; shares of the run stay, for they grow with the run."""
-    if share(value):
+    if share(value) or value == AUTO:
         return value
     factor = Fraction(repr(k))
     if isinstance(value, str):
         amount, unit = _amount("duration", value)
         if amount * factor > _MOST:
             raise InputError(f"k is too large to stretch {value!r} by: {k!r}.")
-        return f"{repr(float(amount * factor)).removesuffix('.0')} {unit}"
+        return f"{_written(amount * factor)} {unit}"
     return nearest(Fraction(value) * factor)
+
+
+def real(value: Duration) -> Fraction:
+    """Return the exact number of updates of a duration that is in updates.
+
+    Raises:
+        StateError: it is in another unit, which a run must resolve first.
+    """
+    if isinstance(value, int):
+        return Fraction(value)
+    if isinstance(value, str):
+        amount, unit = _amount("duration", value)
+        if unit == "updates":
+            return amount
+    raise StateError(f"{value!r} is not in updates: call .resolve(total) first.")
+
+
+def in_updates(value: Duration) -> bool:
+    """Return whether ``value`` is in updates, whole ones or not."""
+    return isinstance(value, int) or (
+        isinstance(value, str) and _amount("duration", value)[1] == "updates"
+    )
+
+
+def from_real(amount: Fraction) -> Duration:
+    """Return ``amount`` updates as an int where it is whole, else as an exact text."""
+    return int(amount) if amount.denominator == 1 else f"{_written(amount)} updates"
 
 
 def in_words(value: Duration | None) -> str:
@@ -93,6 +139,8 @@ def in_words(value: Duration | None) -> str:
         return f"{100 * value:g}% of the run"
     if isinstance(value, int):
         return "1 update" if value == 1 else f"{value} updates"
+    if value == AUTO:
+        return "an automatic time (10% of the run, or 2 / (1 − β2) updates if that is less)"
     return f"{value.strip()} of the run" if share(value) else value.strip()
 
 
@@ -110,18 +158,23 @@ class Clock:
         updates_per_epoch: updates in one pass over the data, > 0.
         samples_per_update: samples that one update sees, > 0.
         tokens_per_update: tokens that one update sees, > 0.
+        beta2: decay of Adam's second moment, in [0, 1), for an automatic warm-up; None if the
+            optimizer has none.
     """
 
     total: int
     updates_per_epoch: float | None = None
     samples_per_update: float | None = None
     tokens_per_update: float | None = None
+    beta2: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "total", count("total", self.total, least=1))
         for name in _NEEDS.values():
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))
+        if self.beta2 is not None and not 0 <= number("beta2", self.beta2) < 1:
+            raise InputError(f"beta2 must lie in [0, 1), not {self.beta2!r}.")
 
     def updates(self, value: Duration) -> Fraction:
         """Return the exact, still unrounded number of updates that ``value`` takes.
@@ -133,6 +186,8 @@ class Clock:
             return Fraction(value)
         if isinstance(value, float):
             return Fraction(repr(value)) * self.total
+        if value == AUTO:
+            return self._automatic()
         amount, unit = _amount("duration", value)
         if unit == "%":
             return amount / 100 * self.total
@@ -146,14 +201,27 @@ class Clock:
             )
         return amount * Fraction(rate) if unit == "epochs" else amount / Fraction(rate)
 
+    def _automatic(self) -> Fraction:
+        """Return a tenth of the run, or 2 / (1 − β2) updates if that is less."""
+        tenth = Fraction(self.total, 10)
+        if self.beta2 is None:
+            return tenth
+        return min(tenth, 2 / (1 - Fraction(repr(float(self.beta2)))))
+
+
+def _written(amount: Fraction) -> str:
+    """Return ``amount`` as the shortest text that reads back equal."""
+    decimal = repr(float(amount)).removesuffix(".0")
+    return decimal if Fraction(decimal) == amount else f"{amount.numerator}/{amount.denominator}"
+
 
 def _amount(name: str, text: str) -> tuple[Fraction, str]:
     """Return the exact amount and the unit, in the plural, of a duration written as text."""
-    match = _TEXT.fullmatch(text)
-    amount = float(match["amount"]) if match else math.inf
-    if match is None or not math.isfinite(amount):
+    match = _TEXT.fullmatch(text) if len(text) < _LONGEST_TEXT else None
+    exponent = int(match["amount"].partition("e")[2] or 0) if match else 0
+    if match is None or abs(exponent) > 300 or (amount := Fraction(match["amount"])) > _MOST:
         raise InputError(f"{name} must be {_ALLOWED}, not {text!r:.60}.")
     if match["unit"] == "%" and amount > 100:
         raise InputError(f'{name} must be at most "100%" of the run, not {text!r:.60}.')
     unit = match["unit"] if match["unit"] == "%" else match["unit"].removesuffix("s") + "s"
-    return Fraction(repr(amount)), unit
+    return amount, unit

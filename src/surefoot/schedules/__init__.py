@@ -30,19 +30,37 @@ from surefoot.schedules._controller import Controller as Controller
 from surefoot.schedules._controller import controller_from_dict as controller_from_dict
 from surefoot.schedules._json import from_dict as from_dict
 from surefoot.schedules._json import from_json as from_json
+from surefoot.schedules._recipes import linear_to_zero as linear_to_zero
+from surefoot.schedules._recipes import noam as noam
+from surefoot.schedules._recipes import one_cycle as one_cycle
+from surefoot.schedules._recipes import one_cycle_momentum as one_cycle_momentum
+from surefoot.schedules._recipes import sgdr as sgdr
+from surefoot.schedules._recipes import slanted_triangular as slanted_triangular
+from surefoot.schedules._recipes import wsd as wsd
 from surefoot.schedules._schedule import Schedule as Schedule
 from surefoot.schedules._text import schedule as schedule
+from surefoot.schedules.adam_warmup import exponential_warmup as exponential_warmup
+from surefoot.schedules.adam_warmup import radam_warmup as radam_warmup
 from surefoot.schedules.cosine import cosine as cosine
 from surefoot.schedules.cyclic import cyclic as cyclic
 from surefoot.schedules.exponential import exponential as exponential
+from surefoot.schedules.function import function as function
 from surefoot.schedules.gradient_dependent import gradient_dependent as gradient_dependent
 from surefoot.schedules.hold import constant as constant
 from surefoot.schedules.hold import hold as hold
 from surefoot.schedules.inverse_time import inverse_time as inverse_time
+from surefoot.schedules.multi_step import multi_step as multi_step
+from surefoot.schedules.natural_exponential import natural_exponential as natural_exponential
+from surefoot.schedules.one_minus_sqrt import one_minus_sqrt as one_minus_sqrt
+from surefoot.schedules.piecewise import piecewise as piecewise
 from surefoot.schedules.plateau import plateau as plateau
 from surefoot.schedules.polynomial import linear as linear
 from surefoot.schedules.polynomial import polynomial as polynomial
+from surefoot.schedules.power import inverse_sqrt as inverse_sqrt
+from surefoot.schedules.power import power as power
 from surefoot.schedules.step import step as step
+from surefoot.schedules.table import table as table
+from surefoot.schedules.tanh import tanh as tanh
 from surefoot.schedules.warmup import warmup as warmup
 
 __all__ = [
@@ -53,15 +71,33 @@ __all__ = [
     "cosine",
     "cyclic",
     "exponential",
+    "exponential_warmup",
     "from_dict",
     "from_json",
+    "function",
     "gradient_dependent",
     "hold",
+    "inverse_sqrt",
     "inverse_time",
     "linear",
+    "linear_to_zero",
+    "multi_step",
+    "natural_exponential",
+    "noam",
+    "one_cycle",
+    "one_cycle_momentum",
+    "one_minus_sqrt",
+    "piecewise",
     "plateau",
     "polynomial",
+    "power",
+    "radam_warmup",
     "schedule",
+    "sgdr",
+    "slanted_triangular",
     "step",
+    "table",
+    "tanh",
     "warmup",
+    "wsd",
 ]

@@ -6,7 +6,7 @@ from surefoot._base.checks import number
 from surefoot._base.units import Duration, duration
 from surefoot.errors import InputError
 
-__all__ = ["factor", "open_duration", "ratio"]
+__all__ = ["bent", "factor", "open_duration", "ratio"]
 
 
 def factor(name: str, value: Any) -> float:
@@ -23,6 +23,11 @@ def ratio(name: str, value: Any) -> float:
     if not 0 < result <= 1:
         raise InputError(f"{name} must lie in (0, 1], not {value!r}.")
     return result
+
+
+def bent(**exponents: float) -> str:
+    """Return how a curve is bent by exponents, to be put after its description."""
+    return "".join(f", {name} {value:g}" for name, value in exponents.items() if value != 1)
 
 
 def open_duration(name: str, value: Any) -> Duration | None:

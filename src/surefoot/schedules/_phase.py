@@ -72,14 +72,18 @@ class Phase(Schedule):
         return dataclasses.replace(cast("Any", self), duration=updates, **changes)
 
     def _words(self) -> str:
+        return self.words.format(**self._values_in_words())
+
+    def _values_in_words(self) -> dict[str, Any]:
+        """Return what stands in the braces of ``words``."""
         values = self._fields()
-        lengths = {field: in_words(values[field]) for field in self._lengths()}
-        return self.words.format(**(values | lengths))
+        return values | {field: in_words(values[field]) for field in self._lengths()}
 
     def __str__(self) -> str:
         arguments: list[str] = []
+        fields = self._fields()
         for position, field in enumerate(dataclasses.fields(cast("Any", self))):
-            value = getattr(self, field.name)
+            value = fields[field.name]
             if value != field.default:
                 label = "" if position == 0 else f"{field.name}="
                 arguments.append(label + _literal(value))
@@ -90,4 +94,6 @@ def _literal(value: Any) -> str:
     """Return ``value`` as the text form writes it."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_literal(each) for each in cast('tuple[Any, ...]', value))}]"
     return repr(value).removesuffix(".0")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from surefoot._base.checks import count, positive
 from surefoot._base.codec import FORMAT, dump_json
-from surefoot._base.units import Clock, nearest, stretched
+from surefoot._base.units import Clock, Duration, nearest, stretched
 from surefoot.errors import InputError, StateError
 from surefoot.schedules import _scalar
 
@@ -29,6 +29,10 @@ class Schedule(ABC):
     ``a >> b``             b after a; each phase starts at its own update 0
     ``a * b``, ``0.5 * a``  product of factors; binds tighter than ``>>``
     ``a.stretch(k)``       the same shape for a run k times as long
+    ``a.repeat(n)``        over and over again, cycles of equal or growing length
+    ``a.clip(low, high)``  with bounds for the factor
+    ``a.staircase(every)``  changing only at the start of each stair
+    ``a.branch(at, tail)``  left for ``tail`` at some update, from the level reached there
     ``a.resolve(total)``   all durations in updates; needed before a call
     ``a(t)``               the factor that update ``t`` uses
     =====================  ========================================================
@@ -132,7 +136,7 @@ class Schedule(ABC):
         """
         if not self.is_resolved:
             raise StateError(f"{self} is not resolved: call .resolve(total) first.")
-        return int(self._length(Clock(total=1)) or 0)
+        return nearest(self._length(Clock(total=1)) or 0)
 
     def resolve(
         self,
@@ -140,6 +144,7 @@ class Schedule(ABC):
         updates_per_epoch: float | None = None,
         samples_per_update: float | None = None,
         tokens_per_update: float | None = None,
+        beta2: float | None = 0.999,
     ) -> "Schedule":
         """Return the schedule with every duration in updates; the open phase fills what remains.
 
@@ -152,6 +157,7 @@ class Schedule(ABC):
             updates_per_epoch: needed by durations in epochs.
             samples_per_update: needed by durations in samples (the batch size × accumulation).
             tokens_per_update: needed by durations in tokens.
+            beta2: decay of Adam's second moment, for ``warmup("auto")``; None without one.
 
         Raises:
             InputError: the phases take more than ``total``, or less and end at 0, or a unit needs
@@ -165,7 +171,7 @@ class Schedule(ABC):
             >>> linear(10, floor=0.1).resolve(100)
             linear(10, floor=0.1) >> constant(0.1, duration=90)
         """
-        clock = Clock(total, updates_per_epoch, samples_per_update, tokens_per_update)
+        clock = Clock(total, updates_per_epoch, samples_per_update, tokens_per_update, beta2)
         length = self._length(clock)
         if length is None or abs(length - clock.total) < 1:
             return self._fit(clock.total, clock)
@@ -212,6 +218,103 @@ class Schedule(ABC):
         if self.parts:
             changes["parts"] = tuple(part.stretch(k) for part in self.parts)
         return dataclasses.replace(cast("Any", self), **changes)
+
+    def repeat(
+        self,
+        times: int | None = None,
+        growth: float = 1.0,
+        decay: float = 1.0,
+        *,
+        first: Duration | None = None,
+        duration: Duration | None = None,
+    ) -> "Schedule":
+        """Return the schedule over and over again: warm restarts.
+
+        Args:
+            times: number of cycles; None repeats it until the end of the run. A schedule with an
+                open phase fills the run with this many cycles.
+            growth: how many times as long as the one before each cycle is; in [1, 1000].
+            decay: what the height above the schedule's end value is multiplied by after each cycle;
+                in (0, 1].
+            first: length of the first cycle; the schedule's own by default.
+            duration: length of all cycles together; the last is cut off there.
+
+        Example:
+            >>> from surefoot.schedules import cosine
+            >>> plan = cosine(10).repeat(growth=2).resolve(100)  # restarts at 10, 30 and 70
+            >>> plan([0, 5, 9, 10, 20, 30, 70]).round(3).tolist()
+            [1.0, 0.5, 0.024, 1.0, 0.5, 1.0, 1.0]
+            >>> cosine().repeat(3, decay=0.5).resolve(30)
+            cosine(10).repeat(3, decay=0.5)
+
+        Reference:
+            Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.
+        """
+        from surefoot.schedules._transforms import Repeat
+
+        return Repeat((self,), times, growth, decay, first, duration)
+
+    def clip(self, low: float = 0.0, high: float | None = None) -> "Schedule":
+        """Return the schedule with bounds for its factors.
+
+        Args:
+            low: least factor, ≥ 0.
+            high: largest factor, ≥ ``low``; None is without bound.
+
+        Example:
+            >>> from surefoot.schedules import linear
+            >>> linear(4).clip(0.4, 0.9).values().tolist()
+            [0.9, 0.75, 0.5, 0.4]
+        """
+        from surefoot.schedules._transforms import Clip
+
+        return Clip((self,), low, high)
+
+    def staircase(self, every: Duration) -> "Schedule":
+        """Return the schedule changing only at the start of each stair, such as once an epoch.
+
+        Args:
+            every: duration of a stair, at least one update.
+
+        Example:
+            >>> from surefoot.schedules import linear
+            >>> linear(4).staircase(2).values().tolist()
+            [1.0, 1.0, 0.5, 0.5]
+        """
+        from surefoot.schedules._transforms import Staircase
+
+        return Staircase((self,), every)
+
+    def branch(self, at: Duration, tail: "Schedule") -> "Schedule":
+        """Return the schedule left for another at some update, from the level reached there.
+
+        With it a run is cooled down from wherever it is: the first ``at`` updates stay as they
+        were, so that a checkpoint of them can be used.
+
+        Args:
+            at: when, a duration from the start, at least one update.
+            tail: what follows; its factors are relative to the level reached. If it is open it
+                fills what remains.
+
+        Example:
+            >>> from surefoot.schedules import cosine, linear
+            >>> plan = cosine(100).branch(50, linear()).resolve(60)
+            >>> plan([49, 50, 55, 60]).round(3).tolist()
+            [0.516, 0.5, 0.25, 0.0]
+        """
+        from surefoot.schedules._transforms import Branch
+
+        return Branch((self, tail), at)
+
+    def area(self) -> float:
+        """Return the sum of all factors: how many updates at the peak the schedule is worth.
+
+        Example:
+            >>> from surefoot.schedules import hold, linear
+            >>> (hold(80) >> linear(20)).area()
+            90.5
+        """
+        return float(self.values().sum())
 
     def __rshift__(self, other: object) -> "Schedule":
         from surefoot.schedules._algebra import Sequence

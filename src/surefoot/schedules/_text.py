@@ -1,8 +1,8 @@
 """The text form of schedules: Python expression syntax, read with a whitelist, never evaluated."""
 
 import ast
-import dataclasses
 import difflib
+import inspect
 import re
 import warnings
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 
 from surefoot._base.checks import number
 from surefoot.errors import InputError, ScheduleTextError
-from surefoot.schedules._nodes import PHASES
+from surefoot.schedules._nodes import CALLABLE, METHODS
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.hold import constant
 
@@ -26,17 +26,18 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 """A line as Python counts them; ``str.splitlines`` knows more ends of line."""
 
 
-def schedule(source: "str | Schedule | float") -> Schedule:
+def schedule(source: "str | Schedule | float", *, allow_functions: bool = False) -> Schedule:
     """Return the schedule that a text describes.
 
-    The text is what one would write in Python: calls of ``warmup``, ``hold``, ``constant``,
-    ``linear``, ``polynomial``, ``cosine``, ``step``, ``exponential``, ``inverse_time`` and
-    ``cyclic`` with literal arguments (a bare name is a call without any), put together by ``>>``,
-    ``*``, parentheses, numbers, and ``.stretch(k)``. It is parsed, not evaluated.
+    The text is what one would write in Python: calls of the schedules in this package, such as
+    ``warmup(500)`` and ``wsd()``, with literal arguments (a bare name is a call without any), put
+    together by ``>>``, ``*``, parentheses, numbers, and the methods ``.stretch``, ``.repeat``,
+    ``.clip``, ``.staircase`` and ``.branch``. It is parsed, not evaluated.
 
     Args:
         source: the text, at most 10,000 characters; a schedule is returned as it is, a number is a
             constant factor.
+        allow_functions: whether ``function("package.module:name")`` may import that module.
 
     Raises:
         ScheduleTextError: the text is not such an expression; the message points at the place.
@@ -57,15 +58,16 @@ def schedule(source: "str | Schedule | float") -> Schedule:
     if isinstance(source, Schedule):
         return source
     if isinstance(source, str):
-        return _Reader(source).read()
+        return _Reader(source, allow_functions=allow_functions).read()
     return constant(number("A schedule (a Schedule, its text, or a factor)", source))
 
 
 class _Reader:
     """One text on its way to a schedule."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, allow_functions: bool) -> None:
         self._text = text
+        self._allow_functions = allow_functions
         self._lines = _LINE.findall(text)
         # where a line of the parsed text begins in the original one; the parsed text is put in
         # parentheses so that it may go over several lines
@@ -170,56 +172,83 @@ class _Reader:
         function = node.func
         if isinstance(function, ast.Name):
             return self._build(node, function, node.args, node.keywords)
-        if isinstance(function, ast.Attribute) and function.attr == "stretch":
+        if isinstance(function, ast.Attribute) and function.attr in METHODS:
             inner = self._node(function.value, depth + 1)
             if not isinstance(inner, Schedule):
-                self._fail(function.value, "Only a schedule can be stretched.")
-            if len(node.args) != 1 or node.keywords:
-                self._fail(node, "stretch takes one number: .stretch(2).")
-            k = self._number(node.args[0])
-            return self._checked(node.args[0], lambda: inner.stretch(k))
-        return self._fail(function, "Only schedules by name, and .stretch(k), can be called here.")
+                self._fail(function.value, f"Only a schedule has a method {function.attr!r}.")
+            method = getattr(inner, function.attr)
+            return self._made(node, method, function.attr, node.args, node.keywords, depth)
+        methods = ", ".join(f".{method}" for method in METHODS)
+        return self._fail(
+            function, f"Only schedules by name, and {methods} of one, can be called here."
+        )
 
     def _build(
         self, node: ast.expr, name: ast.Name, args: list[ast.expr], keywords: list[ast.keyword]
     ) -> Schedule:
-        """Return the schedule of a call, with every wrong argument pointed at."""
-        phase = PHASES.get(name.id)
-        if phase is None:
-            close = difflib.get_close_matches(name.id, PHASES, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(PHASES)}."
+        """Return the schedule of a call by name."""
+        factory = CALLABLE.get(name.id)
+        if factory is None:
+            close = difflib.get_close_matches(name.id, CALLABLE, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(CALLABLE)}."
             self._fail(name, f"There is no schedule {name.id!r}; {hint}")
-        allowed = [field.name for field in dataclasses.fields(cast("Any", phase))]
-        if len(args) > len(allowed):
+        if name.id == "function" and not self._allow_functions:
             self._fail(
-                args[len(allowed)], f"{name.id} takes at most {len(allowed)} arguments: {allowed}."
+                name, "A Python function is read only with allow_functions=True, for it is code."
             )
-        given = dict(zip(allowed, args, strict=False))
+        return self._made(node, factory, name.id, args, keywords, 0)
+
+    def _made(
+        self,
+        node: ast.expr,
+        factory: Callable[..., Schedule],
+        name: str,
+        args: list[ast.expr],
+        keywords: list[ast.keyword],
+        depth: int,
+    ) -> Schedule:
+        """Return what a call makes, with every wrong argument pointed at."""
+        parameters = inspect.signature(factory).parameters
+        allowed = list(parameters)
+        free = [
+            key for key in allowed if parameters[key].kind is not inspect.Parameter.KEYWORD_ONLY
+        ]
+        if len(args) > len(free):
+            self._fail(args[len(free)], f"{name} takes at most {len(free)} arguments: {free}.")
+        given = dict(zip(free, args, strict=False))
         for keyword in keywords:
             if keyword.arg not in allowed:
                 word = f"no argument {keyword.arg!r}" if keyword.arg else "no '**'"
-                self._fail(keyword, f"{name.id} has {word}; it has {', '.join(allowed)}.")
+                self._fail(keyword, f"{name} has {word}; it has {', '.join(allowed)}.")
             if keyword.arg in given:
                 self._fail(keyword, f"{keyword.arg} is given twice.")
             given[keyword.arg] = keyword.value
-        values = {field: self._literal(value) for field, value in given.items()}
-        make = cast("Callable[..., Schedule]", phase)
+        if missing := [
+            key
+            for key in allowed
+            if parameters[key].default is inspect.Parameter.empty and key not in given
+        ]:
+            self._fail(node, f"{name} needs {' and '.join(missing)}.")
+        values = {
+            key: self._schedule(value, depth) if key == "tail" else self._literal(value)
+            for key, value in given.items()
+        }
         try:
-            return make(**values)
-        except (InputError, TypeError) as error:
-            wrong = next((given[field] for field in given if field in str(error).split()), node)
-            words = str(error) if isinstance(error, InputError) else self._missing(phase, given)
-            self._fail(wrong, words)
+            return factory(**values)
+        except (InputError, OverflowError) as error:
+            wrong = next((given[key] for key in given if key in str(error).split()), node)
+            self._fail(wrong, str(error))
 
-    def _missing(self, phase: type[Schedule], given: dict[str, Any]) -> str:
-        needed = [
-            field.name
-            for field in dataclasses.fields(cast("Any", phase))
-            if field.default is dataclasses.MISSING and field.name not in given
-        ]
-        return f"{phase.name} needs {' and '.join(needed)}."
+    def _schedule(self, node: ast.expr, depth: int) -> Schedule:
+        """Return the schedule that an argument is."""
+        value = self._node(node, depth + 1)
+        if not isinstance(value, Schedule):
+            self._fail(node, "A schedule must stand here.")
+        return value
 
     def _literal(self, node: ast.expr) -> Any:
+        if isinstance(node, (ast.List, ast.Tuple)):
+            return tuple(self._literal(each) for each in node.elts)
         if isinstance(node, ast.Constant) and (
             isinstance(node.value, (str, bool)) or node.value is None
         ):

@@ -16,12 +16,18 @@ __all__ = ["Cyclic", "cyclic"]
 class Cyclic(Phase):
     """Rise in a line to the peak and fall in a line again, over and over.
 
-    factor(j) = low + (1 − low) · (1 − |2 · p − 1|),  p = (j mod period) / period
+    factor(j) = low + (1 − low) · min(p / rise, (1 − p) / (1 − rise)) · decay^c · gamma^j
+
+    where c = ⌊j / period⌋ counts the cycles and p = j / period − c. With ``decay=0.5`` it is the
+    policy "triangular2", with ``gamma`` below 1 "exp_range".
 
     Args:
         period: duration of one cycle, up and down, at least one update.
         low: factor that a cycle starts and ends at; in [0, 1].
         duration: length of the phase; None fills what remains of the run.
+        rise: share of the cycle that goes up; in [0, 1].
+        decay: what the height above ``low`` is multiplied by after each cycle; in (0, 1].
+        gamma: what it is multiplied by after each update; in (0, 1].
 
     Raises:
         InputError: an argument is out of its range.
@@ -31,6 +37,8 @@ class Cyclic(Phase):
         [0.2, 0.6, 1.0, 0.6, 0.2, 0.6, 1.0, 0.6]
         >>> cyclic(4, low=0.2, duration=8)([8, 1000]).round(6).tolist()
         [0.2, 0.2]
+        >>> cyclic(4, low=0, duration=8, rise=0.25, decay=0.5).values().round(6).tolist()
+        [0.0, 1.0, 0.666667, 0.333333, 0.0, 0.5, 0.333333, 0.166667]
 
     Reference:
         Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
@@ -39,18 +47,46 @@ class Cyclic(Phase):
     period: Duration
     low: float = 0.1
     duration: Duration | None = None
+    rise: float = 0.5
+    decay: float = 1.0
+    gamma: float = 1.0
 
     name = "cyclic"
-    words = "cycle between {low:g} and the peak every {period} for {duration}"
+    words = "cycle between {low:g} and the peak every {period} for {duration}{bent}"
     durations = ("duration", "period")
 
     def __post_init__(self) -> None:
-        self._check(period=checked_period, low=fraction, duration=_checks.open_duration)
+        self._check(
+            period=checked_period,
+            low=fraction,
+            duration=_checks.open_duration,
+            rise=fraction,
+            decay=_checks.ratio,
+            gamma=_checks.ratio,
+        )
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        cycle = self._local(t, xp) % self.period / self.period
-        return self.low + (1 - self.low) * (1 - abs(2 * cycle - 1))
+        j = self._local(t, xp)
+        p = j % self.period / self.period
+        up = p / self.rise if self.rise > 0 else 1.0
+        down = (1 - p) / (1 - self.rise) if self.rise < 1 else 1.0
+        height = xp.minimum(up, down)
+        if self.decay != 1:
+            height = height * self.decay ** (j // self.period)
+        if self.gamma != 1:
+            height = height * self.gamma**j
+        return self.low + (1 - self.low) * height
+
+    def _values_in_words(self) -> dict[str, Any]:
+        bent = ""
+        if self.rise != 0.5:
+            bent += f", rising for {100 * self.rise:g}% of each cycle"
+        if self.decay != 1:
+            bent += f", each cycle {self.decay:g} times as high as the one before"
+        if self.gamma != 1:
+            bent += f", each update {self.gamma:g} times as high"
+        return {**super()._values_in_words(), "bent": bent}
 
 
 cyclic = Cyclic

@@ -53,12 +53,13 @@ class Linear(Phase):
 class Polynomial(Phase):
     """Decay from the peak to a floor along a power of a line.
 
-    factor(j) = floor + (1 − floor) · (1 − j / n)^power,  j = 0 … n − 1
+    factor(j) = floor + (1 − floor) · (1 − (j / n)^k)^power,  j = 0 … n − 1
 
     Args:
         duration: n; None fills what remains of the run.
         power: exponent > 0; 1 is a line, above 1 the decay is fast first, below 1 fast last.
         floor: factor that the curve ends at, one update after the last; in [0, 1].
+        k: exponent > 0 of the time ("k-decay"); 1 is the usual one, above 1 the decay starts later.
 
     Raises:
         InputError: an argument is out of its range.
@@ -71,22 +72,28 @@ class Polynomial(Phase):
 
     Reference:
         Chen et al., DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous
-        Convolution, and Fully Connected CRFs, 2016 (the "poly" policy).
+        Convolution, and Fully Connected CRFs, 2016 (the "poly" policy); k from Zhang and Li,
+        k-decay: A New Method for Learning Rate Schedule, 2020.
     """
 
     duration: Duration | None = None
     power: float = 1.0
     floor: float = 0.0
+    k: float = 1.0
 
     name = "polynomial"
-    words = "decay along a line to the power {power:g} to {floor:g} over {duration}"
+    words = "decay along a line to the power {power:g} to {floor:g} over {duration}{bent}"
 
     def __post_init__(self) -> None:
-        self._check(duration=_checks.open_duration, power=positive, floor=fraction)
+        self._check(duration=_checks.open_duration, power=positive, floor=fraction, k=positive)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return self.floor + (1 - self.floor) * self._remaining(t, xp) ** self.power
+        rest = self._remaining(t, xp) if self.k == 1 else 1 - self._progress(t, xp) ** self.k
+        return self.floor + (1 - self.floor) * rest**self.power
+
+    def _values_in_words(self) -> dict[str, Any]:
+        return {**super()._values_in_words(), "bent": _checks.bent(k=self.k)}
 
 
 linear = Linear

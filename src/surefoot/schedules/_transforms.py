@@ -1,0 +1,362 @@
+"""What one schedule is made into: repeated, bounded, held in stairs, branched off."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surefoot._base.checks import count, number
+from surefoot._base.units import (
+    Clock,
+    Duration,
+    from_real,
+    in_updates,
+    in_words,
+    nearest,
+    period,
+    real,
+)
+from surefoot.errors import InputError
+from surefoot.schedules import _checks
+from surefoot.schedules._schedule import Schedule
+
+__all__ = ["Branch", "Clip", "Repeat", "Staircase"]
+
+MOST_CYCLES = 100_000
+"""The most cycles that a growing repetition can have."""
+
+FIRST_CYCLES = 64
+"""Cycles whose starts are computed exactly."""
+
+
+class _Transformed(Schedule):
+    """A schedule made from one other, as long as that one."""
+
+    @property
+    def part(self) -> Schedule:
+        """The schedule that is transformed."""
+        return self.parts[0]
+
+    def _length(self, clock: Clock) -> Fraction | None:
+        return self.part._length(clock)
+
+    def _fit(self, updates: int, clock: Clock) -> Schedule:
+        return self._of(self.part._fit(updates, clock))
+
+    def _of(self, part: Schedule, **changes: Any) -> Schedule:
+        return dataclasses.replace(cast("Any", self), parts=(part, *self.parts[1:]), **changes)
+
+    def _method(self, name: str, *arguments: str) -> str:
+        """Return the text of a call of a method of the part."""
+        text = str(self.part)
+        text = f"({text})" if self.part.name in ("sequence", "product") else text
+        return f"{text}.{name}({', '.join(arguments)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Clip(_Transformed):
+    """A schedule whose factors are bounded, what ``a.clip(low, high)`` makes.
+
+    factor(t) = min(max(a(t), low), high)
+    """
+
+    parts: tuple[Schedule, ...] = field()
+    low: float = 0.0
+    high: float | None = None
+
+    name = "clip"
+
+    def __post_init__(self) -> None:
+        self._check(low=_checks.factor, high=_optional_factor)
+        if self.high is not None and self.high < self.low:
+            raise InputError(f"high must be at least low, {self.low:g}, not {self.high:g}.")
+
+    def evaluate(self, t: Any, xp: Any) -> Any:
+        """Return the bounded factors; see :meth:`Schedule.evaluate`."""
+        value = xp.maximum(self.part.evaluate(t, xp), self.low)
+        return value if self.high is None else xp.minimum(value, self.high)
+
+    def _words(self) -> str:
+        above = "" if self.high is None else f" and at most {self.high:g}"
+        return f"{self.part._words()}, always at least {self.low:g}{above}"
+
+    def __str__(self) -> str:
+        arguments = [_written(self.low)] if self.low else []
+        arguments += [] if self.high is None else [f"high={_written(self.high)}"]
+        return self._method("clip", *arguments)
+
+
+@dataclass(frozen=True, repr=False)
+class Staircase(_Transformed):
+    """A schedule that changes only at the start of each stair, what ``a.staircase(every)`` makes.
+
+    factor(t) = a(⌊t / every⌋ · every)
+    """
+
+    parts: tuple[Schedule, ...] = field()
+    every: Duration
+
+    name = "staircase"
+    durations = ("every",)
+
+    def __post_init__(self) -> None:
+        self._check(every=period)
+
+    def evaluate(self, t: Any, xp: Any) -> Any:
+        """Return the factors at the start of the stairs; see :meth:`Schedule.evaluate`."""
+        # past the end the value of the last stair would go on with the time
+        t = xp.minimum(t, self.part.total)
+        return self.part.evaluate(t // self.every * self.every, xp)
+
+    def _fit(self, updates: int, clock: Clock) -> Schedule:
+        return self._of(
+            self.part._fit(updates, clock), every=max(nearest(clock.updates(self.every)), 1)
+        )
+
+    def _words(self) -> str:
+        return f"{self.part._words()}, changing only every {in_words(self.every)}"
+
+    def __str__(self) -> str:
+        return self._method("staircase", _written(self.every))
+
+
+@dataclass(frozen=True, repr=False)
+class Branch(_Transformed):
+    """A schedule that is left for another at some update, what ``a.branch(at, tail)`` makes.
+
+    factor(t) = a(t) for t < at, else a(at) · tail(t − at)
+    """
+
+    parts: tuple[Schedule, ...] = field()
+    at: Duration
+
+    name = "branch"
+    durations = ("at",)
+
+    def __post_init__(self) -> None:
+        self._check(at=period)
+        if len(self.parts) != 2:
+            raise InputError(
+                "parts must be two schedules, what is left and what follows, not "
+                f"{len(self.parts)}."
+            )
+
+    def evaluate(self, t: Any, xp: Any) -> Any:
+        """Return the factors before and after the branch; see :meth:`Schedule.evaluate`."""
+        after = self._level * self.parts[1].evaluate(xp.maximum(t - self.at, 0), xp)
+        return xp.where(t < self.at, self.part.evaluate(xp.minimum(t, self.at), xp), after)
+
+    @cached_property
+    def _level(self) -> float:
+        """The factor from which the tail goes on."""
+        return float(self.part(real(self.at)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the tail fills what remains of the run."""
+        return self.parts[1].is_open
+
+    def _length(self, clock: Clock) -> Fraction | None:
+        tail = self.parts[1]._length(clock)
+        return None if tail is None else clock.updates(self.at) + tail
+
+    def _fit(self, updates: int, clock: Clock) -> Schedule:
+        at = nearest(clock.updates(self.at))
+        if at >= updates:
+            raise InputError(
+                f"at must be before the end of the run, {updates} updates, not {at}: there would "
+                "be no update left for the tail."
+            )
+        planned = self.part._length(clock)
+        part = self.part._fit(updates if planned is None else max(nearest(planned), 1), clock)
+        tail = self.parts[1]._fit(updates - at, clock)
+        return dataclasses.replace(self, parts=(part, tail), at=at)
+
+    def _words(self) -> str:
+        part, tail = (f"({part._words()})" for part in self.parts)
+        return f"follow {part} for {in_words(self.at)}, then go on from its level with {tail}"
+
+    def __str__(self) -> str:
+        return self._method("branch", _written(self.at), str(self.parts[1]))
+
+
+@dataclass(frozen=True, repr=False)
+class Repeat(_Transformed):
+    """A schedule over and over again, what ``a.repeat(times, growth, decay)`` makes.
+
+    factor(t) = end + (a(u) − end) · decay^c
+
+    where c counts the cycles, cycle c is first · growth^c updates long, u is the time within it,
+    scaled to the length of a, and ``end`` is where a ends.
+    """
+
+    parts: tuple[Schedule, ...] = field()
+    times: int | None = None
+    growth: float = 1.0
+    decay: float = 1.0
+    first: Duration | None = None
+    duration: Duration | None = None
+
+    name = "repeat"
+    durations = ("first", "duration")
+
+    def __post_init__(self) -> None:
+        self._check(times=_times, growth=_growth, decay=_checks.ratio)
+        self._check(first=_checks.open_duration, duration=_checks.open_duration)
+        if self.first == 0:
+            raise InputError("first must be at least 1 update, not 0.")
+        if self.times is None and self.part.is_open and self.first is None:
+            raise InputError(
+                f"times must be given to repeat {self.part}, which has no duration of its own."
+            )
+
+    def evaluate(self, t: Any, xp: Any) -> Any:
+        """Return the factors of the cycle that ``t`` lies in; see :meth:`Schedule.evaluate`."""
+        t = xp.minimum(t, self.total)
+        first, last = self._first, self._cycles - 1
+        if self.growth == 1:
+            top, bottom = first.numerator, first.denominator
+            cycle = xp.minimum(t * bottom // top, last)
+            part = (t * bottom - cycle * top) / top
+        else:
+            cycle = xp.minimum(xp.searchsorted(self._starts, t, side="right") - 1, last)
+            length = xp.take(self._widths, cycle)
+            part = xp.minimum((t - xp.take(self._starts, cycle)) / length, 1.0)
+        value = self.part.evaluate(part * self.part.total, xp)
+        if self.decay == 1:
+            return value
+        end = self._end
+        return end + (value - end) * self.decay**cycle
+
+    @cached_property
+    def _first(self) -> Fraction:
+        """The exact length of the first cycle in updates."""
+        return Fraction(self.part.total) if self.first is None else real(self.first)
+
+    @cached_property
+    def _end(self) -> float:
+        return float(self.part(self.part.total))
+
+    @cached_property
+    def _cycles(self) -> int:
+        """How many cycles are begun."""
+        if self.growth == 1:
+            begun = -(-self.total * self._first.denominator // self._first.numerator)
+        else:
+            begun = len(self._starts)
+        return begun if self.times is None else min(begun, self.times)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.float64]:
+        """The update at which each cycle starts, as far as the end, exact where it is whole."""
+        growth, first = Fraction(repr(self.growth)), self._first
+        cycles = math.log1p(self.total / first * (growth - 1)) / math.log(growth)
+        if cycles > MOST_CYCLES:
+            raise InputError(
+                f"growth must be 1, or larger than {self.growth!r}: with it the run would have "
+                f"more than {MOST_CYCLES} cycles."
+            )
+        # none but the first can start at a whole update: with growth p / q, cycle i starts at a
+        # multiple of first / q^(i − 1)
+        exact = [first * (growth**i - 1) / (growth - 1) for i in range(FIRST_CYCLES)]
+        later = self.growth ** np.arange(FIRST_CYCLES, max(math.ceil(cycles), 0) + 2)
+        starts = np.append(
+            [float(start) for start in exact], float(first) * (later - 1) / (self.growth - 1)
+        )
+        return starts[starts < self.total]
+
+    @cached_property
+    def _widths(self) -> NDArray[np.float64]:
+        return float(self._first) * self.growth ** np.arange(len(self._starts))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the repetition fills what remains of the run."""
+        return self.duration is None and (
+            self.times is None or (self.first is None and self.part.is_open)
+        )
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether all durations are in updates, so that it can be called."""
+        first = self.first is None or in_updates(self.first)
+        return (
+            first
+            and (self.duration is None or isinstance(self.duration, int))
+            and (self.duration is not None or self.times is not None)
+            and self.part.is_resolved
+        )
+
+    def _lengths(self) -> tuple[str, ...]:
+        return tuple(name for name in self.durations if getattr(self, name) is not None)
+
+    def _sum(self) -> Fraction:
+        """Return how many times as long as its first cycle the repetition is."""
+        times = count("times", self.times, least=1)
+        if self.growth == 1:
+            return Fraction(times)
+        growth = Fraction(repr(self.growth))
+        return (growth**times - 1) / (growth - 1)
+
+    def _length(self, clock: Clock) -> Fraction | None:
+        if self.duration is not None:
+            return clock.updates(self.duration)
+        if self.times is None:
+            return None
+        first = self.part._length(clock) if self.first is None else clock.updates(self.first)
+        return None if first is None else first * self._sum()
+
+    def _fit(self, updates: int, clock: Clock) -> Schedule:
+        planned = self.part._length(clock) if self.first is None else clock.updates(self.first)
+        first = Fraction(updates) / self._sum() if planned is None else planned
+        part = self.part._fit(max(nearest(first), 1), clock)
+        exact = None if first == part.total else from_real(first)
+        whole = self.times is not None and nearest(first * self._sum()) == updates
+        return self._of(part, first=exact, duration=None if whole else updates)
+
+    def _words(self) -> str:
+        often = "again and again" if self.times is None else f"{self.times} times"
+        words = f"repeat {often} ({self.part._words()})"
+        if self.growth != 1:
+            words += f", each time {self.growth:g} times as long"
+        if self.decay != 1:
+            words += f", each time {self.decay:g} times as high"
+        return words if self.duration is None else f"{words}, for {in_words(self.duration)}"
+
+    def __str__(self) -> str:
+        arguments = [] if self.times is None else [str(self.times)]
+        names = [name for name in ("growth", "decay") if getattr(self, name) != 1]
+        arguments += [
+            f"{name}={_written(getattr(self, name))}" for name in (*names, *self._lengths())
+        ]
+        return self._method("repeat", *arguments)
+
+
+def _times(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    result = count(name, value, least=1)
+    if result > MOST_CYCLES:
+        raise InputError(f"{name} must be at most {MOST_CYCLES}, not {result}.")
+    return result
+
+
+def _growth(name: str, value: Any) -> float:
+    result = number(name, value)
+    if not 1 <= result <= 1000:
+        raise InputError(f"{name} must lie in [1, 1000], not {value!r}.")
+    return result
+
+
+def _optional_factor(name: str, value: Any) -> float | None:
+    return None if value is None else _checks.factor(name, value)
+
+
+def _written(value: Duration) -> str:
+    """Return a duration or a number as the text form writes it."""
+    return f'"{value}"' if isinstance(value, str) else repr(value).removesuffix(".0")
