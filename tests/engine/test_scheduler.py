@@ -82,7 +82,7 @@ def test_a_late_group_follows_from_its_own_lr():
     scheduler.step()
     assert rates(optimizer) == [base * linear(10)(2) for base in (*BASES, 2.0)]
     assert scheduler.base_lrs == [*BASES, 2.0]
-    assert scheduler.state_dict()["base"] == [*BASES, 2.0]
+    assert scheduler.state_dict()["base"] == {"lr": [*BASES, 2.0]}
 
 
 def test_a_rate_set_by_hand_lasts_until_the_next_step_and_nothing_drifts():
@@ -141,7 +141,8 @@ def test_text_and_total_resolve_the_schedule():
     _, optimizer = training()
     scheduler = Scheduler(optimizer, "warmup('10%') >> cosine('2 epochs')", total=20,
                           updates_per_epoch=9)  # fmt: skip
-    assert scheduler.schedule == warmup(2) >> cosine(18)
+    assert scheduler.schedules == {"lr": warmup(2) >> cosine(18)}
+    assert scheduler.total == 20
 
 
 @settings(max_examples=60, deadline=None)
@@ -188,7 +189,9 @@ def test_a_state_of_another_schedule_is_refused_and_nothing_changes():
     scheduler = Scheduler(optimizer, cosine(10))
     scheduler.step()
     before = (scheduler.state_dict(), rates(optimizer))
-    with pytest.raises(StateError, match=r"schedule: checkpoint 'linear\(10\)', here 'cosine\(10"):
+    with pytest.raises(
+        StateError, match=r"schedule of lr: checkpoint linear\(10\), here cosine\(10"
+    ):
         scheduler.load_state_dict(saved)
     assert (scheduler.state_dict(), rates(optimizer)) == before
 
@@ -202,7 +205,7 @@ def test_on_a_mismatch_the_user_chooses(choice):
     scheduler.load_state_dict(other.state_dict(), on_mismatch=choice)
     plan, base = (cosine(10), BASES) if choice == "mine" else (linear(10), (1.0, 2.0))
     assert scheduler.updates == 3
-    assert scheduler.schedule == plan
+    assert scheduler.schedules == {"lr": plan}
     assert rates(mine) == [each * plan(3) for each in base]
     assert scheduler.base_lrs == list(base)
 
@@ -210,10 +213,18 @@ def test_on_a_mismatch_the_user_chooses(choice):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"base": [1.0]}, "base must hold 2 rates, one for each group, not 1"),
-        ({"base": [1.0, -1.0]}, r"state_dict\['base'\] must hold rates of at least 0"),
-        ({"schedule": "linear()"}, "total must be given"),
-        ({"schedule": "nonsense("}, "nonsense"),
+        ({"base": {"lr": [1.0]}}, "base must hold 2 values, one for each group, not 1"),
+        ({"base": {"lr": [1.0, -1.0]}}, r"state_dict\['base'\]\['lr'\] must hold rates of at le"),
+        ({"base": {"lr": 1.0}}, r"state_dict\['base'\]\['lr'\] must be a list"),
+        ({"base": [1.0]}, r"state_dict\['base'\] must be a dict"),
+        ({"base": {"momentum": [1.0]}}, "base values of the fields that it schedules"),
+        ({"schedules": {"lr": {"type": "linear"}}}, "which is not resolved"),
+        ({"schedules": {"lr": {"type": "nonsense"}}}, "nonsense"),
+        ({"schedules": {"lr": []}}, "schedule"),
+        ({"schedules": {"lr": 3}}, "must be a JSON object"),
+        ({"control": 3}, r"state_dict\['control'\] must hold a controller"),
+        ({"calls": -1}, r"state_dict\['calls'\] must be at least 0"),
+        ({"total": {1}}, "must hold JSON types only"),
         ({"update": -1}, r"state_dict\['update'\] must be at least 0"),
         ({"update": "x"}, r"state_dict\['update'\] must be a whole number"),
         ({"version": 99}, "has version 99"),
@@ -231,7 +242,7 @@ def test_a_damaged_state_is_refused_and_nothing_changes(change, said):
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ({}, r"it lacks \['base', 'schedule', 'update', 'version'\]"),
+        ({}, r"it lacks \['base', 'calls', 'control', 'schedules'"),
         ({"last_epoch": 3, "base_lrs": [1.0]}, "must come from a surefoot.Scheduler"),
         (None, "must be a dict, not a NoneType"),
     ],
@@ -250,11 +261,16 @@ def test_a_state_of_another_kind_is_refused(state, said):
         (lambda o: Scheduler(o, cosine(), total=0), "total must be at least 1"),
         (lambda o: Scheduler(o, cosine(9), total=5), "9 updates"),
         (lambda o: Scheduler(o, cosine("2 epochs"), total=9), "updates_per_epoch"),
-        (lambda o: Scheduler(o, 3), "schedule"),
+        (lambda o: Scheduler(o, None), "schedule"),
+        (lambda o: Scheduler(o, {}), "schedules must name at least one field"),
         (lambda o: Scheduler(o, hold(3), base=[0.1]), "base must hold 2 rates"),
+        (lambda o: Scheduler(o, hold(3), base="x"), "base must be a finite|base must be a number"),
         (lambda o: Scheduler(o, hold(3), base=[0.1, 0.0]), "base must be a finite learning rate"),
         (lambda o: Scheduler(o, hold(3), base=0), "base must be a finite learning rate"),
-        (lambda o: Scheduler(o, hold(3)).step(3), "call seek"),
+        (
+            lambda o: Scheduler(o, hold(3)).step(3),
+            r"no control=…; to jump to an update.* call seek",
+        ),
         (lambda o: Scheduler(o, hold(3)).seek(-1), "update must be at least 0"),
         (lambda o: Scheduler(o, hold(3)).lr_at(1.5), "update must be a whole number"),
         (

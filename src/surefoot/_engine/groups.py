@@ -1,15 +1,27 @@
-"""The learning rates of an optimizer's parameter groups: the one place that writes them."""
+"""The rates and other numbers of parameter groups: the one place that writes them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot._base import checks
+from surefoot._engine.fields import LR, Field, own
 from surefoot.errors import InputError
 
-__all__ = ["adopt_base", "default_lr", "ratios", "read", "set_base", "write"]
+__all__ = [
+    "adopt_base",
+    "advance",
+    "as_written",
+    "default_lr",
+    "put",
+    "ratios",
+    "read",
+    "set_base",
+    "write",
+]
 
 # What people start from. SGD: 0.1 beats 0.01 and 0.001 on 11 small workloads (median regret 32 %
 # against 76 and 79 %); the Adam family, to which most others belong: 1e-3; the rest: torch's own
@@ -46,23 +58,67 @@ def write(optimizer: Optimizer, lrs: Sequence[float]) -> None:
     """Give each parameter group its learning rate; a tensor lr is filled in place."""
     for group, lr in zip(optimizer.param_groups, lrs, strict=True):
         current = group["lr"]
-        if isinstance(current, torch.Tensor):
+        if isinstance(current, Tensor):
             current.fill_(lr)
         else:
             group["lr"] = lr
 
 
-def adopt_base(optimizer: Optimizer) -> tuple[float, ...]:
-    """Return the base lr of each group: its ``initial_lr``, set from its lr where there is none."""
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", float(group["lr"]))
-    return tuple(float(group["initial_lr"]) for group in optimizer.param_groups)
+def advance(groups: Iterable[dict[str, Any]], factor: float, before: float) -> list[float]:
+    """Give each group its base lr × ``factor``, and return the rates that were there.
+
+    This runs at every update of a training, so it does the usual cases by itself. A tensor is
+    filled in place and never read, for that would wait for its device: what is returned for it is
+    what was written last, its base lr × ``before``.
+    """
+    used: list[float] = []
+    for group in groups:
+        lr = group["lr"]
+        base = group.get("initial_lr")
+        if type(base) is float and type(lr) is float:
+            used.append(lr)
+            group["lr"] = base * factor
+        elif type(base) is float and type(lr) is Tensor:
+            used.append(base * before)
+            lr.fill_(base * factor)
+        else:
+            used.append(as_written(group, before))
+            put(group, LR, own(group, LR) * factor)
+    return used
 
 
-def set_base(optimizer: Optimizer, base: Sequence[float]) -> None:
-    """Make ``base`` the base lr of the groups; their lr stays until it is written."""
-    for group, lr in zip(optimizer.param_groups, base, strict=True):
-        group["initial_lr"] = lr
+def as_written(group: dict[str, Any], factor: float) -> float:
+    """Return the group's lr; of a tensor, not to wait for its device, base lr × ``factor``."""
+    if isinstance(group["lr"], Tensor) and "initial_lr" in group:
+        return own(group, LR) * factor
+    return float(group["lr"])
+
+
+def put(group: dict[str, Any], field: Field, value: float) -> None:
+    """Write one number of a group; a tensor is filled in place."""
+    content = group[field.entry]
+    current = content if field.index is None else content[field.index]
+    if isinstance(current, Tensor):
+        current.fill_(value)
+    elif field.index is None:
+        group[field.entry] = value
+    else:
+        changed = [*content[: field.index], value, *content[field.index + 1 :]]
+        group[field.entry] = type(content)(changed)
+
+
+def adopt_base(optimizer: Optimizer, field: Field = LR) -> list[float]:
+    """Return each group's own value: its ``initial_lr``, set from its lr where there is none."""
+    return [own(group, field) for group in optimizer.param_groups]
+
+
+def set_base(optimizer: Optimizer, base: Sequence[float], field: Field = LR) -> None:
+    """Make ``base`` the groups' own values; what they hold stays until it is written.
+
+    Groups that are beyond the list keep theirs.
+    """
+    for group, value in zip(optimizer.param_groups, base, strict=False):
+        group[field.key] = value
 
 
 def default_lr(optimizer: Optimizer) -> float:
@@ -81,7 +137,7 @@ def ratios(optimizer: Optimizer) -> tuple[float, ...]:
     """
     lrs = read(optimizer)
     if lrs[0] == 0 and all("initial_lr" in group for group in optimizer.param_groups):
-        lrs = adopt_base(optimizer)
+        lrs = tuple(adopt_base(optimizer))
     first = checks.learning_rate("the lr of the optimizer's first parameter group", lrs[0])
     if not all(math.isfinite(lr) and lr >= 0 for lr in lrs):
         raise InputError(f"the optimizer's learning rates must be finite and ≥ 0, not {lrs}.")

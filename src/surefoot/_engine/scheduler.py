@@ -1,27 +1,34 @@
-"""The one small stateful object that applies a schedule to a torch optimizer."""
+"""The one small stateful object that applies schedules and a controller to a torch optimizer."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+import itertools
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from surefoot._base import checks
-from surefoot._engine import groups
+from surefoot._engine import given, groups, plan, resume
+from surefoot._engine.fields import LR, Field, own
+from surefoot._engine.plan import Plan
+from surefoot._engine.skips import Skips, bare
 from surefoot.errors import InputError, StateError
-from surefoot.schedules import Schedule
-from surefoot.schedules import schedule as read_schedule
+from surefoot.schedules import Controller, Schedule, _scalar, controller_from_dict
 
 __all__ = ["Scheduler"]
 
-_VERSION = 1
+Choice: TypeAlias = Literal["error", "mine", "theirs"]
+Given: TypeAlias = Schedule | str | float | Sequence[Schedule | str | float]
 
 
 class Scheduler(LRScheduler):
-    r"""Give each parameter group its base lr times the schedule's factor.
+    r"""Give each parameter group its own values times the schedule's factor.
 
-    .. math:: \mathrm{lr}_g(t) = \mathrm{base}_g \cdot \mathrm{schedule}(t)
+    .. math:: \mathrm{lr}_g(t) = \mathrm{base}_g \cdot \mathrm{schedule}(t) \cdot \mathrm{control}
 
     where t counts the calls of :meth:`step`, from 0. The product is written anew each time, so a
     rate set by hand lasts until the next ``step``, and a rate can never drift. The constructor
@@ -30,15 +37,29 @@ class Scheduler(LRScheduler):
 
     Args:
         optimizer: any ``torch.optim.Optimizer``.
-        schedule: a schedule, or its text form.
-        total: length of the run in updates, ≥ 1; not needed for a schedule that is resolved.
-        updates_per_epoch, samples_per_update, tokens_per_update: needed where the schedule counts
+        schedules: of the lr: a schedule, its text, a constant factor, or a list with one for each
+            group. Of more than the lr: a dict from a field to these. Fields are the numbers in the
+            groups: ``"lr"``, ``"weight_decay"``, ``"momentum"``, and ``"betas.0"`` for the first of
+            a tuple. Their factors are of the group's own value, kept there as ``initial_lr`` and so
+            on. A group added later follows the last of a list.
+        total: length of the run in updates, ≥ 1; not needed where a schedule is resolved.
+        updates_per_epoch, samples_per_update, tokens_per_update: needed where a schedule counts
             in epochs, samples or tokens.
         base: base lr of the first group, to which the others keep their ratio, or one for each
-            group; by default the group's ``initial_lr`` or, if it has none, its lr.
+            group; by default the group's ``initial_lr`` or, if it has none, its lr. A base given
+            here holds against any checkpoint.
+        control: a controller, whose factor multiplies the lr: ``plateau(…)`` and others of
+            :mod:`surefoot.schedules`.
+        scaler: the ``GradScaler`` of the run, so that an update that it skips, because a gradient
+            is infinite, is none. See ``docs/scheduler.md`` for fused optimizers.
+        calls_per_update: how many calls of :meth:`step` make one update, ≥ 1: the number of
+            processes where Accelerate prepared the scheduler, for it calls once for each.
+        on_mismatch: what :meth:`load_state_dict` does, when it is not told, with a checkpoint of
+            another plan: ``"error"``, keep ``"mine"`` (this object's), or take ``"theirs"``.
 
     Raises:
-        InputError: an argument is not what is allowed, or the schedule does not fit ``total``.
+        InputError: an argument is not what is allowed, a group lacks a field, or a schedule does
+            not fit ``total``.
 
     Example:
         >>> import torch
@@ -58,34 +79,53 @@ class Scheduler(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        schedule: Schedule | str,
+        schedules: Given | Mapping[str, Given],
         *,
         total: int | None = None,
-        updates_per_epoch: int | None = None,
-        samples_per_update: int | None = None,
-        tokens_per_update: int | None = None,
+        updates_per_epoch: float | None = None,
+        samples_per_update: float | None = None,
+        tokens_per_update: float | None = None,
         base: float | Sequence[float] | None = None,
+        control: Controller | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+        calls_per_update: int = 1,
+        on_mismatch: Choice = "error",
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise InputError(
                 f"optimizer must be a torch.optim.Optimizer, not a {type(optimizer).__name__}."
             )
-        self.optimizer = optimizer
-        self.schedule = _resolved(
-            read_schedule(schedule),
-            total,
-            updates_per_epoch=updates_per_epoch,
-            samples_per_update=samples_per_update,
-            tokens_per_update=tokens_per_update,
-        )
         groups.read(optimizer)
-        if base is not None:
-            groups.set_base(optimizer, _checked_base(optimizer, base))
-        self.last_epoch = 0
-        self._step_count = 1
-        self._last_lr = list(groups.read(optimizer))
-        self.last_lr = list(self._last_lr)
-        self._write()
+        units = {
+            "updates_per_epoch": updates_per_epoch,
+            "samples_per_update": samples_per_update,
+            "tokens_per_update": tokens_per_update,
+        }
+        plans = plan.make(optimizer, schedules, total, units, based=base is not None)
+        rates = None if base is None else given.checked_base(optimizer, base, plans)
+        self.control = given.checked_control(control, plans)
+        self.calls_per_update = checks.count("calls_per_update", calls_per_update, least=1)
+        self.on_mismatch = checks.one_of("on_mismatch", on_mismatch, resume.CHOICES)
+        self.optimizer = optimizer
+        self._base_given = rates is not None
+        self._skips = None if scaler is None else Skips(optimizer, scaler)
+        if rates is not None:
+            groups.set_base(optimizer, rates)
+        self._control_state = None if control is None else control.start()
+        self._calls = 0
+        self._follow(plans)
+        self._go_to(0)
+        self._attach()
+
+    @property
+    def schedules(self) -> dict[str, Schedule | list[Schedule]]:
+        """The resolved schedules of each field: one for all groups, or a list."""
+        return {each.field.name: each.public for each in self._plans}
+
+    @property
+    def total(self) -> int:
+        """Length of the run in updates."""
+        return plan.total_of(self._plans)
 
     @property
     def updates(self) -> int:
@@ -93,138 +133,264 @@ class Scheduler(LRScheduler):
         return self.last_epoch
 
     @property
+    def last_lr(self) -> list[float]:
+        """The learning rates that the update just made used, one for each group.
+
+        A rate that was set by hand shows. A tensor is never read back, which would wait for its
+        device: it shows as it was written.
+        """
+        return list(self._used)
+
+    @property
     def next_lr(self) -> list[float]:
-        """The learning rates that the next update uses, one for each group."""
-        return list(groups.read(self.optimizer))
+        """The learning rates that the next update uses, one for each group.
+
+        A rate that was set by hand shows; a tensor shows as it was written.
+        """
+        if self._rates is None:
+            return list(groups.read(self.optimizer))
+        written = self._written if self._simple is None else [self._before]
+        late = itertools.repeat(written[-1])
+        pairs = zip(self.optimizer.param_groups, itertools.chain(written, late), strict=False)
+        return [groups.as_written(group, factor) for group, factor in pairs]
+
+    @property
+    def base_lrs(self) -> list[float]:  # type: ignore[override]
+        """The base lr of each group."""
+        return groups.adopt_base(self.optimizer)
+
+    @property
+    def _last_lr(self) -> list[float]:  # type: ignore[override]
+        return self.next_lr  # torch's wrappers read it
+
+    @property
+    def factor(self) -> float:
+        """The factor of the controller; 1 without one."""
+        return 1.0 if self._control_state is None else float(self._control_state["factor"])
+
+    @property
+    def control_state(self) -> dict[str, Any] | None:
+        """What the controller remembers, as JSON types; None without one."""
+        return None if self._control_state is None else resume.plain(self._control_state)
 
     def lr_at(self, update: int) -> list[float]:
-        """Return the learning rates that update number ``update`` uses, one for each group."""
-        factor = float(self.schedule(checks.count("update", update)))
-        return [base * factor for base in groups.adopt_base(self.optimizer)]
+        """Return the learning rates that update number ``update`` uses, one for each group.
 
-    def step(self, epoch: int | None = None) -> None:
-        """Go on to the next update: write its learning rates. Call after ``optimizer.step()``.
+        With a controller: if its factor stays as it is now. Where the lr is not scheduled, the
+        groups keep theirs.
+        """
+        update = checks.count("update", update)
+        if self._rates is None:
+            return list(groups.read(self.optimizer))
+        factors = self._factors(self._rates, update)
+        pairs = zip(groups.adopt_base(self.optimizer), factors, strict=True)
+        return [base * factor for base, factor in pairs]
+
+    def step(  # type: ignore[override]  # torch's first argument is deprecated
+        self, metric: float | None = None, *, grad_norm: float | None = None
+    ) -> None:
+        """Go on to the next update: write its values. Call after ``optimizer.step()``.
 
         Args:
-            epoch: not allowed; torch's argument of that name is deprecated, use :meth:`seek`.
+            metric: what a controller such as ``plateau`` observes: the validation loss, say.
+            grad_norm: what a controller such as ``gradient_dependent`` observes.
         """
-        if epoch is not None:
-            raise InputError("step takes no epoch; to jump to an update call seek(update).")
-        self.last_lr = list(groups.read(self.optimizer))
-        self.last_epoch += 1
+        if self._simple is None or metric is not None or grad_norm is not None:
+            self._step(metric, grad_norm)
+            return
+        self._step_count += 1
+        self.last_epoch = update = self.last_epoch + 1
+        factor = self._simple(update, _scalar)
+        self._used = groups.advance(self.optimizer.param_groups, factor, self._before)
+        self._before = factor
+
+    def observe(self, metric: float | None = None, *, grad_norm: float | None = None) -> None:
+        """Tell the controller what was observed and write the rates at once, without going on.
+
+        Args:
+            metric: as in :meth:`step`.
+            grad_norm: as in :meth:`step`.
+        """
+        observation = self._observation(metric, grad_norm)
+        if observation is None:
+            raise InputError("observe needs what was observed: observe(metric=…).")
+        self._fold(observation)
         self._write()
 
     def seek(self, update: int) -> None:
         """Jump to ``update``: the next update made has that number."""
-        self.last_epoch = checks.count("update", update)
-        self._write()
+        self._go_to(checks.count("update", update))
 
     def get_last_lr(self) -> list[float | Tensor]:
         """Return what torch calls so: the learning rates now in the optimizer."""
-        return list(self._last_lr)
+        return list(self.next_lr)
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the learning rates of the next update, one for each group."""
         return list(self.lr_at(self.last_epoch))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as JSON types: the update, the schedule, its total and the base lrs."""
-        return {
-            "version": _VERSION,
+        """Return the state as JSON types: update, schedules, total, own values, controller."""
+        self._settle()
+        control = None
+        if self.control is not None:
+            control = {"controller": self.control.to_dict(), "state": self._control_state}
+        base = {p.field.name: groups.adopt_base(self.optimizer, p.field) for p in self._plans}
+        return resume.plain({
+            "version": resume.VERSION,
             "update": self.last_epoch,
-            "schedule": str(self.schedule),
-            "base": list(groups.adopt_base(self.optimizer)),
-        }
+            "calls": self._calls,
+            "total": self.total,
+            "schedules": {each.field.name: each.to_json() for each in self._plans},
+            "base": base,
+            "control": control,
+        })  # fmt: skip
 
     def load_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        on_mismatch: Literal["error", "mine", "theirs"] = "error",
+        self, state_dict: Mapping[str, Any], on_mismatch: Choice | None = None
     ) -> None:
-        """Go to where a checkpoint was, and write the learning rates of that point.
+        """Go to where a checkpoint was, and write the values of that point.
 
         Args:
             state_dict: what :meth:`state_dict` returned.
-            on_mismatch: what to do when the checkpoint has another schedule or other base lrs:
-                ``"error"``, keep ``"mine"`` (this object's), or take ``"theirs"``.
+            on_mismatch: what to do when the checkpoint has other schedules, another total, other
+                own values or another controller: ``"error"``, keep ``"mine"`` (this object's), or
+                take ``"theirs"``; by default what the constructor was given. A ``base`` that the
+                constructor was given is no mismatch.
 
         Raises:
             InputError: it is no such state.
-            StateError: it does not match, and ``on_mismatch`` is ``"error"``.
+            StateError: it does not match, and the choice is ``"error"``.
         """
-        checks.one_of("on_mismatch", on_mismatch, ["error", "mine", "theirs"])
-        _check_state(state_dict)
-        update = checks.count("state_dict['update']", state_dict["update"])
+        self._settle()
+        choice = self.on_mismatch if on_mismatch is None else on_mismatch
+        checks.one_of("on_mismatch", choice, resume.CHOICES)
+        state = resume.checked(state_dict)
         mine = self.state_dict()
-        differing = [key for key in ("schedule", "base") if mine[key] != state_dict[key]]
-        if differing and on_mismatch == "error":
-            lines = [
-                f"  {key}: checkpoint {state_dict[key]!r}, here {mine[key]!r}" for key in differing
-            ]
-            raise StateError(
-                "The checkpoint does not match this scheduler:\n"
-                + "\n".join(lines)
-                + "\nPass on_mismatch='mine' to keep this scheduler's, 'theirs' to take the "
-                "checkpoint's."
-            )
-        if differing and on_mismatch == "theirs":
-            schedule = _resolved(read_schedule(state_dict["schedule"]), None)
-            groups.set_base(self.optimizer, _saved_base(self.optimizer, state_dict["base"]))
-            self.schedule = schedule
-        self.seek(update)
+        ignore_base = self._base_given and choice != "theirs"
+        lines = resume.differences(mine, state, ignore_base=ignore_base)
+        if lines and choice == "error":
+            raise StateError(resume.refusal(lines))
+        if lines and choice == "theirs":
+            self._take(state)
+        if resume.controller(state) == resume.controller(self.state_dict()) is not None:
+            self._control_state = state["control"]["state"]
+        self._go_to(state["update"])
+        self._calls = state["calls"] % self.calls_per_update
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """Take over the plan of a checkpoint; nothing changes if a part of it cannot be used."""
+        plans = resume.read_plans(self.optimizer, state["schedules"])
+        count = len(self.optimizer.param_groups)
+        bases = [
+            resume.checked_base(p.field.name, state["base"][p.field.name], count) for p in plans
+        ]
+        control = state["control"] and controller_from_dict(state["control"]["controller"])
+        for each, base in zip(plans, bases, strict=True):
+            groups.set_base(self.optimizer, base, each.field)
+        self.control = control
+        self._control_state = None if control is None else control.start()
+        self._follow(plans)
+
+    def _follow(self, plans: tuple[Plan, ...]) -> None:
+        """Make ``plans`` the ones that are followed."""
+        self._plans = plans
+        self._rates = next((each for each in plans if each.field == LR), None)
+        # The usual case, one schedule of the lr and no more, has a short way through step().
+        usual = len(plans) == 1 and self._rates is not None and len(plans[0].schedules) == 1
+        bare = self.control is None and self._skips is None and self.calls_per_update == 1
+        self._simple = plans[0].schedules[0].evaluate if usual and bare else None
+
+    def _go_to(self, update: int) -> None:
+        """Be where ``update`` updates were made, and write what the next one uses."""
+        self.last_epoch = update
+        self._step_count = update + 1
+        self._calls = 0
+        if self._skips is not None:
+            self._skips.forget()
+        self._used = self.lr_at(max(update - 1, 0))
+        self._write()
+
+    def _step(self, metric: float | None, grad_norm: float | None) -> None:
+        """Do what :meth:`step` does, in every case."""
+        observation = self._observation(metric, grad_norm)
+        self._calls += 1
+        if self._calls < self.calls_per_update:
+            return
+        self._calls = 0
+        made, skipped = (True, 0) if self._skips is None else self._skips.take()
+        if made:
+            self._used = self.next_lr
+            self._step_count += 1
+        self.last_epoch = max(self.last_epoch + made - skipped, 0)
+        if observation is not None:
+            self._fold(observation)
+        self._write()
+
+    def _settle(self) -> None:
+        """Correct the number of the update by the skips that the device has not told of yet."""
+        if self._skips is not None and (skipped := self._skips.settle()):
+            self.last_epoch = max(self.last_epoch - skipped, 0)
+            self._write()
 
     def _write(self) -> None:
-        groups.write(self.optimizer, self.lr_at(self.last_epoch))
-        self.base_lrs = list(groups.adopt_base(self.optimizer))
-        self._last_lr = list(groups.read(self.optimizer))
+        """Write what the next update uses into the groups."""
+        for each in self._plans:
+            factors = self._factors(each, self.last_epoch)
+            if each is self._rates:
+                self._written, self._before = factors, factors[0]
+            for group, factor in zip(self.optimizer.param_groups, factors, strict=True):
+                groups.put(group, each.field, own(group, each.field) * factor)
+
+    def _factors(self, each: Plan, update: int) -> list[float]:
+        """Return the factor of each group, with that of the controller."""
+        factors = each.factors(update, len(self.optimizer.param_groups))
+        if each is self._rates and self._control_state is not None:
+            control = self.factor
+            return [factor * control for factor in factors]
+        return factors
+
+    def _observation(self, metric: Any, grad_norm: Any) -> dict[str, float] | None:
+        """Return what the controller is told, None where there is nothing."""
+        given = {"metric": metric, "grad_norm": grad_norm}
+        told = {name: value for name, value in given.items() if value is not None}
+        if not told:
+            return None
+        if self.control is None:
+            raise InputError(
+                f"step takes no {' and '.join(told)} where the scheduler has no control=…; to jump "
+                "to an update, which torch's argument of step once did, call seek(update)."
+            )
+        return {name: checks.number(name, value, finite=False) for name, value in told.items()}
+
+    def _fold(self, observation: Mapping[str, float]) -> None:
+        """Let the controller go on."""
+        if self.control is not None and self._control_state is not None:
+            self._control_state, _ = self.control.update(self._control_state, observation)
+
+    def _attach(self) -> None:
+        """Ask the optimizer to tell when its own state is loaded, which overwrites what is ours."""
+        self._kept: list[tuple[Field, list[float]]] = []
+        if (inner := bare(self.optimizer)) is not None:
+            me = weakref.ref(self)
+            for handle in (
+                inner.register_load_state_dict_pre_hook(partial(_before_loading, me)),
+                inner.register_load_state_dict_post_hook(partial(_after_loading, me)),
+            ):
+                weakref.finalize(self, handle.remove)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._attach()
 
 
-def _resolved(schedule: Schedule, total: int | None, **units: int | None) -> Schedule:
-    if total is not None:
-        return schedule.resolve(checks.count("total", total, least=1), **units)
-    if schedule.is_resolved:
-        return schedule
-    raise InputError(f"total must be given, in updates, to fill the schedule {schedule}.")
+def _before_loading(scheduler: "weakref.ref[Any]", *_: Any) -> None:
+    if (me := scheduler()) is not None:
+        me._kept = [(p.field, groups.adopt_base(me.optimizer, p.field)) for p in me._plans]
 
 
-def _check_state(state: object) -> None:
-    if not isinstance(state, Mapping):
-        raise InputError(f"state_dict must be a dict, not a {type(state).__name__}.")
-    missing = {"version", "update", "schedule", "base"} - set(state)
-    if missing or state["version"] != _VERSION:
-        raise InputError(
-            "state_dict must come from a surefoot.Scheduler of this version; it lacks "
-            f"{sorted(missing) or 'nothing'} and has version {state.get('version')!r}."
-        )
-
-
-def _checked_base(optimizer: Optimizer, base: float | Iterable[float]) -> list[float]:
-    """Return the base lr of each group that the user's ``base`` stands for."""
-    if isinstance(base, Iterable):
-        values = [checks.learning_rate("base", value) for value in base]
-        return _one_for_each(optimizer, values)
-    first = checks.learning_rate("base", base)
-    own = [float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
-    if len(own) == 1:
-        return [first]
-    if own[0] == 0:
-        raise InputError(
-            "base must be one rate for each group where the first group's is 0: there is no ratio "
-            f"to keep; the groups have {own}."
-        )
-    return [first * (lr / own[0]) for lr in own]
-
-
-def _saved_base(optimizer: Optimizer, base: Iterable[float]) -> list[float]:
-    """Return the base lrs of a checkpoint; 0 is that of a frozen group."""
-    values = [checks.number("state_dict['base']", value) for value in base]
-    if any(value < 0 for value in values):
-        raise InputError(f"state_dict['base'] must hold rates of at least 0, not {values}.")
-    return _one_for_each(optimizer, values)
-
-
-def _one_for_each(optimizer: Optimizer, values: list[float]) -> list[float]:
-    count = len(optimizer.param_groups)
-    if len(values) != count:
-        raise InputError(f"base must hold {count} rates, one for each group, not {len(values)}.")
-    return values
+def _after_loading(scheduler: "weakref.ref[Any]", *_: Any) -> None:
+    if (me := scheduler()) is not None:
+        for field, base in me._kept:
+            groups.set_base(me.optimizer, base, field)
+        me._write()

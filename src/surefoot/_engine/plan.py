@@ -1,0 +1,120 @@
+"""What a scheduler was asked for: the schedules of each field of an optimizer's groups."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch.optim import Optimizer
+
+from surefoot._base import checks
+from surefoot._engine import fields
+from surefoot._engine.fields import Field
+from surefoot.errors import InputError
+from surefoot.schedules import Schedule, _scalar
+from surefoot.schedules import schedule as read_schedule
+
+__all__ = ["Plan", "make", "total_of"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One field and its schedules: one for all groups, or one for each.
+
+    Groups beyond the last schedule, which were added later, follow the last.
+    """
+
+    field: Field
+    schedules: tuple[Schedule, ...]
+
+    def factors(self, update: int, count: int) -> list[float]:
+        """Return the factor of each of ``count`` groups at one update."""
+        distinct, which = self._distinct
+        values = [each.evaluate(update, _scalar) for each in distinct]
+        if len(values) == 1:
+            return values * count
+        last = len(which) - 1
+        return [values[which[min(group, last)]] for group in range(count)]
+
+    @cached_property
+    def _distinct(self) -> tuple[list[Schedule], list[int]]:
+        """Each schedule once, and the place there of each group's."""
+        places: dict[Schedule, int] = {}
+        which = [places.setdefault(each, len(places)) for each in self.schedules]
+        return list(places), which
+
+    @property
+    def public(self) -> Schedule | list[Schedule]:
+        """The schedules as the user wrote them: one, or a list."""
+        return self.schedules[0] if len(self.schedules) == 1 else list(self.schedules)
+
+    def to_json(self) -> Any:
+        """Return the schedules in JSON types: one document, or a list."""
+        documents = [each.to_dict() for each in self.schedules]
+        return documents[0] if len(documents) == 1 else documents
+
+
+def make(
+    optimizer: Optimizer,
+    schedules: Any,
+    total: int | None,
+    units: Mapping[str, Any],
+    *,
+    based: bool,
+) -> tuple[Plan, ...]:
+    """Return the resolved plan of each field; ``based`` says whether the lr gets another base.
+
+    Raises:
+        InputError: ``schedules`` is not what is allowed, or does not fit the run.
+    """
+    if not isinstance(schedules, Mapping):
+        schedules = {"lr": schedules}
+    if not schedules:
+        raise InputError("schedules must name at least one field, such as {'lr': 'cosine()'}.")
+    found = {name: fields.find(optimizer, name, zero=based and name == "lr") for name in schedules}
+    read = {name: _listed(optimizer, name, given) for name, given in schedules.items()}
+    if total is None:
+        total = _own_total([each for listed in read.values() for each in listed])
+    total = checks.count("total", total, least=1)
+    units = {**units, "beta2": _beta2(optimizer)}
+    return tuple(
+        Plan(found[name], tuple(each.resolve(total, **units) for each in listed))
+        for name, listed in read.items()
+    )
+
+
+def total_of(plans: Iterable[Plan]) -> int:
+    """Return the length of the run that the plans are for, in updates."""
+    return max(each.total for plan in plans for each in plan.schedules)
+
+
+def _listed(optimizer: Optimizer, name: str, given: Any) -> list[Schedule]:
+    """Return the schedules of one field: one, or one for each group."""
+    if isinstance(given, (str, Schedule)) or not isinstance(given, Iterable):
+        return [read_schedule(given)]
+    listed = [read_schedule(each) for each in given]
+    count = len(optimizer.param_groups)
+    if len(listed) != count:
+        raise InputError(
+            f"schedules has a list of {len(listed)} for {name!r}, and the optimizer has {count} "
+            "parameter groups: give one schedule for each group, in their order, or one for all."
+        )
+    return listed[:1] if all(each == listed[0] for each in listed) else listed
+
+
+def _own_total(schedules: list[Schedule]) -> int:
+    """Return the total of schedules of which at least one needs no run to have a length."""
+    totals = [each.total for each in schedules if each.is_resolved]
+    if not totals:
+        raise InputError(f"total must be given, in updates, to fill the schedule {schedules[0]}.")
+    return max(totals)
+
+
+def _beta2(optimizer: Optimizer) -> float | None:
+    """Return the decay of the second moment, which an automatic warm-up depends on."""
+    group = optimizer.param_groups[0]
+    return (
+        fields.value(group, Field("betas.1", "betas", 1))
+        if "betas.1" in (fields.available(group))
+        else None
+    )
