@@ -41,6 +41,8 @@ from surefoot.schedules._schedule import Schedule as Schedule
 from surefoot.schedules._text import schedule as schedule
 from surefoot.schedules.adam_warmup import exponential_warmup as exponential_warmup
 from surefoot.schedules.adam_warmup import radam_warmup as radam_warmup
+from surefoot.schedules.conventions import from_keras as from_keras
+from surefoot.schedules.conventions import from_optax as from_optax
 from surefoot.schedules.cosine import cosine as cosine
 from surefoot.schedules.cyclic import cyclic as cyclic
 from surefoot.schedules.exponential import exponential as exponential
@@ -74,6 +76,8 @@ __all__ = [
     "exponential_warmup",
     "from_dict",
     "from_json",
+    "from_keras",
+    "from_optax",
     "function",
     "gradient_dependent",
     "hold",

@@ -1,0 +1,11 @@
+"""Schedules of other libraries, read into the language: the same curve, so that a run can move.
+
+No other library is imported: objects are read by the names of their classes and by their
+attributes. ``docs/moving.md`` has a table for each library: what is exact, what becomes a table of
+factors, and the listed exceptions.
+"""
+
+from surefoot.schedules.conventions.keras import from_keras as from_keras
+from surefoot.schedules.conventions.optax import from_optax as from_optax
+
+__all__ = ["from_keras", "from_optax"]

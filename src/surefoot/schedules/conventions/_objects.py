@@ -1,0 +1,62 @@
+"""Other libraries' objects, read by the names of their classes and by their attributes."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from surefoot.errors import InputError
+from surefoot.schedules._schedule import Schedule
+from surefoot.schedules.table import table
+
+__all__ = ["fields", "needs_total", "real", "reals", "stock", "tabled"]
+
+MOST = 10_000_000
+"""The longest table that is made."""
+
+
+def stock(value: object, known: Iterable[str], methods: Iterable[str]) -> str | None:
+    """Return which of the ``known`` classes an object is, by name, None if it is of none.
+
+    An object of a subclass is of its nearest known base, unless the subclass has methods of its own
+    among those that make the curve.
+    """
+    names = set(known)
+    for kind in type(value).__mro__:
+        if kind.__name__ in names:
+            return kind.__name__
+        if any(method in vars(kind) for method in methods):
+            return None
+    return None
+
+
+def real(value: Any) -> float:
+    """Return a number, a tensor or an array of one number as a float."""
+    return float(value)
+
+
+def reals(values: Iterable[Any]) -> list[float]:
+    """Return numbers, tensors or arrays of one number as floats."""
+    return [float(value) for value in values]
+
+
+def fields(curves: dict[str, list[Schedule]]) -> "Schedule | dict[str, list[Schedule]]":
+    """Return the one schedule where only the lr moves and all groups agree, else all of them."""
+    if list(curves) == ["lr"] and all(curve == curves["lr"][0] for curve in curves["lr"]):
+        return curves["lr"][0]
+    return curves
+
+
+def needs_total(what: str) -> InputError:
+    """Return the error for a curve that can only be written down update by update."""
+    return InputError(
+        f"total is needed for {what}: it has no closed form here and becomes a table of all its "
+        "factors. Give the updates of the run, such as total=10_000."
+    )
+
+
+def tabled(what: str, value: Callable[[int], float], total: int | None) -> Schedule:
+    """Return the table of ``value(0)`` … ``value(total − 1)``."""
+    if total is None:
+        raise needs_total(what)
+    if total > MOST:
+        raise InputError(f"total must be at most {MOST} for a table, not {total}.")
+    return table([value(t) for t in range(total)], duration=total)
