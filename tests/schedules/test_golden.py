@@ -20,6 +20,8 @@ from surefoot.schedules import (
     warmup,
 )
 
+COS18 = math.cos(math.pi / 10)
+LEVEL = (1 + math.cos(math.pi / 4)) / 2
 FIRST_WARM, LAST_WARM, PEAK = (0, 0.1), (9, 1.0), (10, 1.0)
 
 GOLDEN = {
@@ -45,6 +47,44 @@ GOLDEN = {
     "cyclic(20, low=0.1)": [(0, 0.1), (5, 0.55), (10, 1.0), (15, 0.55), (20, 0.1), (30, 1.0)],
     "0.5 * warmup(10) * step(50, drop=0.1)": [(0, 0.05), (9, 0.5), (49, 0.5), (50, 0.05)],
     "constant(0.3)": [(0, 0.3), (99, 0.3), (1000, 0.3)],
+    "warmup(10, start=0.001, shape='exponential') >> hold()": [
+        (0, 0.001**0.9), (4, 0.001**0.5), LAST_WARM, PEAK,
+    ],
+    "warmup(10, shape='cosine') >> hold()": [(0, (1 - COS18) / 2), (4, 0.5), LAST_WARM, PEAK],
+    "warmup('auto') >> hold()": [FIRST_WARM, LAST_WARM, PEAK],
+    "one_minus_sqrt()": [(0, 1.0), (25, 0.5), (64, 0.2), (100, 0.0)],
+    "one_minus_sqrt(floor=0.5)": [(0, 1.0), (25, 0.75), (100, 0.5), (500, 0.5)],
+    "tanh()": [(0, 1 / (1 + math.exp(-14))), (70, 0.5), (100, 1 / (1 + math.exp(6)))],
+    "cosine(k=2)": [(0, 1.0), (50, 0.5 + math.sqrt(0.125)), (100, 0.0)],
+    "cosine(power=2)": [(0, 1.0), (50, 0.25), (100, 0.0)],
+    "polynomial(power=2, k=0.5)": [(0, 1.0), (25, 0.25), (100, 0.0)],
+    "multi_step([30, '60%'], drop=0.1)": [(0, 1), (29, 1), (30, 0.1), (60, 0.01), (99, 0.01)],
+    "piecewise([(0, 1), (30, 0.2), ('60%', 0.1)])": [(29, 1), (30, 0.2), (60, 0.1), (999, 0.1)],
+    "piecewise([(0, 0), (20, 1), (100, 0.2)], 'linear')": [
+        (0, 0), (10, 0.5), (20, 1.0), (60, 0.6), (100, 0.2), (101, 0.2),
+    ],
+    "piecewise([(0, 1), ('24.5 updates', 0)], 'linear')": [(0, 1), (24, 1 / 49), (25, 0)],
+    "piecewise([(0, 0.5), (50, 1), (100, 0)], 'cosine')": [(0, 0.5), (25, 0.75), (75, 0.5)],
+    "natural_exponential(0.5, every=10)": [(0, 1.0), (10, math.exp(-0.5)), (100, math.exp(-5))],
+    "inverse_sqrt(10)": [(0, 1.0), (10, 0.5**0.5), (30, 0.5), (90, 0.1**0.5)],
+    "power(-2, timescale=10)": [(0, 1.0), (10, 0.25), (90, 0.01)],
+    "exponential_warmup(10)": [(0, 1 - math.exp(-0.1)), (9, 1 - math.exp(-1))],
+    "cyclic(20, low=0.1, decay=0.5)": [(0, 0.1), (10, 1.0), (30, 0.55), (50, 0.325)],
+    "cyclic(20, low=0, gamma=0.9)": [(10, 0.9**10), (30, 0.9**30)],
+    "cyclic(20, low=0, rise=0.25)": [(0, 0), (5, 1.0), (20, 0), (25, 1), (15, 1 / 3)],
+    "table([1, 0.5, 0.1], every=40)": [(0, 1), (39, 1), (40, 0.5), (80, 0.1), (10**6, 0.1)],
+    "cosine(10).repeat()": [(0, 1.0), (5, 0.5), (10, 1.0), (95, 0.5), (100, 0.0), (500, 0.0)],
+    "cosine(10).repeat(growth=2)": [(10, 1.0), (20, 0.5), (30, 1.0), (50, 0.5), (70, 1.0)],
+    "cosine(10, floor=0.2).repeat(decay=0.5)": [(0, 1.0), (10, 0.6), (15, 0.4), (20, 0.4)],
+    "cosine().repeat(3)": [(0, 1.0), (33, 0.000246719817), (34, 0.999013364214), (100, 0.0)],
+    "cosine().repeat(4)": [(0, 1.0), (25, 1.0), (50, 1.0), (75, 1.0), (100, 0.0)],
+    "linear(40).repeat(2) >> hold(20)": [(39, 0.025), (40, 1.0), (79, 0.025), (80, 1.0)],
+    "linear().clip(0.3, 0.8)": [(0, 0.8), (19, 0.8), (50, 0.5), (70, 0.3), (99, 0.3), (999, 0.3)],
+    "linear().staircase(25)": [(0, 1.0), (24, 1.0), (25, 0.75), (99, 0.25)],
+    "cosine(200).branch(50, linear())": [
+        (0, 1.0), (49, (1 + math.cos(math.pi * 49 / 200)) / 2), (50, LEVEL), (75, LEVEL / 2),
+        (100, 0.0),
+    ],
 }  # fmt: skip
 
 
@@ -52,11 +92,16 @@ GOLDEN = {
 def test_golden_values(text):
     resolved = schedule(text).resolve(100)
     for update, expected in GOLDEN[text]:
-        assert resolved(update) == pytest.approx(expected, abs=1e-15), update
-        assert resolved([update])[0] == pytest.approx(expected, abs=1e-15), update
+        assert resolved(update) == pytest.approx(expected, abs=1e-12), update
+        assert resolved([update])[0] == pytest.approx(expected, abs=1e-12), update
 
 
-@pytest.mark.parametrize("text", [text for text in GOLDEN if "cyclic" not in text])
+ZERO_OR_RISING = ("cyclic", "piecewise", "exponential_warmup", "staircase")
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in GOLDEN if not any(kind in text for kind in ZERO_OR_RISING)]
+)
 def test_no_update_has_rate_zero_and_the_rate_never_rises_after_the_end(text):
     resolved = schedule(text).resolve(100)
     assert (resolved.values() > 0).all()

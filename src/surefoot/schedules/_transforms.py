@@ -154,7 +154,7 @@ class Branch(_Transformed):
     @cached_property
     def _level(self) -> float:
         """The factor from which the tail goes on."""
-        return float(self.part(real(self.at)))
+        return float(self.part(int(real(self.at))))
 
     @property
     def is_open(self) -> bool:
@@ -268,11 +268,11 @@ class Repeat(_Transformed):
         starts = np.append(
             [float(start) for start in exact], float(first) * (later - 1) / (self.growth - 1)
         )
-        return starts[starts < self.total]
+        return starts[starts < self.total].astype(np.float64)
 
     @cached_property
     def _widths(self) -> NDArray[np.float64]:
-        return float(self._first) * self.growth ** np.arange(len(self._starts))
+        return float(self._first) * np.power(self.growth, np.arange(len(self._starts)))
 
     @property
     def is_open(self) -> bool:

@@ -1,7 +1,8 @@
 """Triangles: up to the peak and down again, over and over."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from surefoot._base.checks import fraction
 from surefoot._base.units import Duration
@@ -64,6 +65,10 @@ class Cyclic(Phase):
             decay=_checks.ratio,
             gamma=_checks.ratio,
         )
+
+    def stretch(self, k: float) -> Self:
+        """Return the schedule for a run ``k`` times as long; see :meth:`Schedule.stretch`."""
+        return dataclasses.replace(super().stretch(k), gamma=self.gamma ** (1 / k))
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""

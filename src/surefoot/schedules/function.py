@@ -87,7 +87,7 @@ def _function(name: str, value: Any) -> Callable[[float], float]:
         raise InputError(
             f"{name} must be a function or where it is, 'package.module:name', not {value!r:.80}."
         )
-    return target
+    return cast("Callable[[float], float]", target)
 
 
 def _imported(name: str, text: str) -> Any:

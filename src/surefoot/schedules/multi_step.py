@@ -1,5 +1,6 @@
 """Drops at given times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class MultiStep(Knotted):
         He et al., Deep Residual Learning for Image Recognition, 2015.
     """
 
-    at: tuple[Duration, ...]
+    at: Sequence[Duration]
     drop: float = 0.1
     duration: Duration | None = None
 
@@ -52,7 +53,7 @@ class MultiStep(Knotted):
         return self.drop**passed
 
     def _whens(self) -> tuple[Duration, ...]:
-        return self.at
+        return tuple(self.at)
 
     def _changed(self, whens: tuple[Duration, ...]) -> dict[str, Any]:
         return {"at": whens}

@@ -1,7 +1,7 @@
 """Curves through given points."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -53,7 +53,7 @@ class Piecewise(Knotted):
         [1.0, 0.5, 0.0, 0.0]
     """
 
-    points: tuple[tuple[Duration, float], ...]
+    points: Sequence[tuple[Duration, float]]
     shape: str = "constant"
     duration: Duration | None = None
 

@@ -1,6 +1,6 @@
 """Factors that are given one by one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -37,7 +37,7 @@ class Table(Phase):
         array([1. , 0.5, 0.1])
     """
 
-    factors: tuple[float, ...]
+    factors: Sequence[float] | NDArray[Any]
     every: Duration = 1
     duration: Duration | None = None
 
