@@ -97,8 +97,6 @@ def wave(start: float, end: float, half: float, n: int) -> Schedule:
 
     It has ``n`` updates.
     """
-    if half == n:
-        return half_cosine(start, end, n)
     turns = range(math.ceil(n / half) + 1)
     return through([(i * half, end if i % 2 else start) for i in turns], "cosine", n)
 

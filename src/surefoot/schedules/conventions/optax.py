@@ -176,10 +176,8 @@ def _exponential(
     begin = max(transition_begin, 0)
     if decay_rate > 1:
         return _rising(total, start, transition_steps, decay_rate, begin, staircase, end_value)
-    stairs = drops(transition_steps, decay_rate)
-    decay = (
-        stairs if staircase and stairs else exponential(gamma=decay_rate, every=transition_steps)
-    )
+    stairs = drops(transition_steps, decay_rate) if staircase else None
+    decay = stairs or exponential(gamma=decay_rate, every=transition_steps)
     schedule = after(begin, constant(start, begin), scaled(start, decay))
     if end_value is None:
         return schedule

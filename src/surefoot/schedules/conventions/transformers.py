@@ -1,0 +1,286 @@
+"""Schedules as Transformers names them in ``get_scheduler``."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from surefoot._base.checks import count, learning_rate
+from surefoot.errors import InputError
+from surefoot.schedules._schedule import Schedule
+from surefoot.schedules.conventions._fit import fitted
+from surefoot.schedules.conventions._shapes import (
+    after,
+    half_cosine,
+    polynomial_between,
+    ramp,
+    through,
+    wave,
+)
+from surefoot.schedules.cosine import cosine
+from surefoot.schedules.hold import hold
+from surefoot.schedules.one_minus_sqrt import one_minus_sqrt
+from surefoot.schedules.polynomial import linear
+from surefoot.schedules.power import inverse_sqrt
+from surefoot.schedules.table import table
+
+__all__ = ["from_transformers"]
+
+_CONTROLLED = {
+    "reduce_lr_on_plateau": "plateau(factor=0.1, patience=11, threshold=1e-4, raise_after=None)",
+    "greedy": "plateau(factor=0.95, patience=11, threshold=1e-6, relative=False)",
+}
+
+
+def from_transformers(
+    name: Any,
+    num_warmup_steps: int | None = None,
+    num_training_steps: int | None = None,
+    *,
+    lr: float | None = None,
+    **arguments: Any,
+) -> Schedule:
+    """Return the schedule that ``transformers.get_scheduler`` makes from the same arguments.
+
+    factor(t) = what Transformers multiplies the base lr by at step t
+
+    With ``num_training_steps`` the schedule has exactly so many updates; otherwise it is open and
+    fills the run. The first update has the lr 0 where Transformers warms up from 0.
+
+    Args:
+        name: ``linear``, ``cosine``, ``cosine_with_restarts``, ``polynomial``, ``constant``,
+            ``constant_with_warmup``, ``inverse_sqrt``, ``cosine_with_min_lr``,
+            ``cosine_warmup_with_min_lr`` or ``warmup_stable_decay``.
+        num_warmup_steps: updates, ≥ 0; not needed for ``constant``.
+        num_training_steps: updates of the run, ≥ 1; needed by those that end.
+        lr: the lr that the optimizer was made with; needed where an end is absolute, that is for
+            ``polynomial`` (``lr_end``, 1e-7 by default) and for ``min_lr``.
+        arguments: the ``scheduler_specific_kwargs``, such as ``num_cycles`` or ``min_lr_rate``.
+
+    Raises:
+        InputError: the name or an argument is none of Transformers', or one is missing.
+
+    Example:
+        >>> from_transformers("linear", 10, 100)
+        piecewise([[0, 0], [10, 1]], shape="linear", duration=10) >> linear(90)
+        >>> from_transformers("inverse_sqrt", 10)
+        piecewise([[0, 0], [10, 1]], shape="linear", duration=10) >> inverse_sqrt(10)
+
+    Reference:
+        Wolf et al., Transformers: State-of-the-Art Natural Language Processing, 2020: version 5.23.
+    """
+    word = str(getattr(name, "value", name))
+    if word in _CONTROLLED:
+        raise InputError(
+            f"name must be a schedule, and {word!r} follows a metric: give the Scheduler a control "
+            f"instead, such as control={_CONTROLLED[word]}, and any schedule beside it."
+        )
+    make = _NAMES.get(word)
+    if make is None:
+        raise InputError(f"name must be one of {', '.join(_NAMES)}, not {word!r:.60}.")
+    given = {
+        "num_warmup_steps": num_warmup_steps,
+        "num_training_steps": num_training_steps,
+        "lr": lr,
+    }
+    try:
+        schedule = make(
+            **{
+                key: value
+                for key, value in given.items()
+                if value is not None and key in _takes(make)
+            },
+            **arguments,
+        )
+    except TypeError as error:
+        words = str(error).replace(f"{make.__name__}()", f"the schedule {word!r}")
+        raise InputError(f"arguments are not those of Transformers: {words}.") from None
+    return fitted(schedule, num_training_steps)
+
+
+def _takes(make: Callable[..., Schedule]) -> tuple[str, ...]:
+    code = make.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _warmed(num_warmup_steps: int, then: Schedule, start: float = 0.0) -> Schedule:
+    """Return ``then`` after a line that reaches the peak one update after its last."""
+    warmup = count("num_warmup_steps", num_warmup_steps)
+    return after(warmup, ramp(start, 1.0, max(warmup, 1)), then)
+
+
+def _left(num_warmup_steps: int, num_training_steps: int) -> int:
+    """Return the updates after the warm-up, 1 at least."""
+    total = count("num_training_steps", num_training_steps, least=1)
+    return max(total - count("num_warmup_steps", num_warmup_steps), 1)
+
+
+def _constant() -> Schedule:
+    return hold()
+
+
+def _constant_with_warmup(num_warmup_steps: int) -> Schedule:
+    return _warmed(num_warmup_steps, hold())
+
+
+def _linear(num_warmup_steps: int, num_training_steps: int) -> Schedule:
+    return _warmed(num_warmup_steps, linear(_left(num_warmup_steps, num_training_steps)))
+
+
+def _cosine(num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5) -> Schedule:
+    return _waves(num_warmup_steps, num_training_steps, num_cycles, 0.0)
+
+
+def _waves(warmup: int, total: int, num_cycles: float, low: float) -> Schedule:
+    n = _left(warmup, total)
+    return _warmed(warmup, _wave(low, n, num_cycles, n))
+
+
+def _wave(low: float, n: int, num_cycles: float, updates: int) -> Schedule:
+    """Return so many cycles of a cosine in ``n`` updates; half a cycle is one way down."""
+    if num_cycles == 0:
+        return hold(updates)
+    if num_cycles == 0.5:
+        return half_cosine(1.0, low, n)
+    return wave(1.0, low, n / abs(2 * num_cycles), updates)
+
+
+def _cosine_with_restarts(
+    num_warmup_steps: int, num_training_steps: int, num_cycles: int = 1
+) -> Schedule:
+    n = _left(num_warmup_steps, num_training_steps)
+    cycles = count("num_cycles", num_cycles, least=1)
+    restarts = cosine().repeat(cycles).resolve(n) if cycles > 1 else cosine(n)
+    return _warmed(num_warmup_steps, restarts)
+
+
+def _polynomial(
+    num_warmup_steps: int,
+    num_training_steps: int,
+    lr_end: float = 1e-7,
+    power: float = 1.0,
+    lr: float | None = None,
+) -> Schedule:
+    low = lr_end / _base("lr_end", lr)
+    n = _left(num_warmup_steps, num_training_steps)
+    return _warmed(num_warmup_steps, polynomial_between(1.0, low, n, power))
+
+
+def _inverse_sqrt(num_warmup_steps: int, timescale: int | None = None) -> Schedule:
+    return _warmed(num_warmup_steps, inverse_sqrt(timescale or num_warmup_steps or 10_000))
+
+
+def _cosine_with_min_lr(
+    num_warmup_steps: int,
+    num_training_steps: int,
+    num_cycles: float = 0.5,
+    min_lr: float | None = None,
+    min_lr_rate: float | None = None,
+    lr: float | None = None,
+) -> Schedule:
+    low = _low(min_lr, min_lr_rate, lr)
+    return _waves(num_warmup_steps, num_training_steps, num_cycles, low)
+
+
+def _cosine_warmup_with_min_lr(
+    num_warmup_steps: int,
+    num_training_steps: int,
+    num_cycles: float = 0.5,
+    min_lr: float | None = None,
+    min_lr_rate: float | None = None,
+    warmup_lr_rate: float | None = None,
+    lr: float | None = None,
+) -> Schedule:
+    low = _low(min_lr, min_lr_rate, lr)
+    warmup, n = num_warmup_steps, _left(num_warmup_steps, num_training_steps)
+    start = 1 / max(warmup, 1) if warmup_lr_rate is None else float(warmup_lr_rate)
+    if warmup >= 2:  # the last update of the warm-up is the first of the wave
+        rise = through([(0, start), (warmup - 1, 1)], "linear", warmup - 1)
+        return rise >> _wave(low, n, num_cycles, n + 1)
+
+    def value(t: int) -> float:
+        if t < warmup:
+            return start
+        shape = 0.5 * (1 + math.cos(math.pi * num_cycles * 2.0 * (t - warmup + 1) / n))
+        return shape * (1 - low) + low
+
+    return table([value(t) for t in range(num_training_steps)], duration=num_training_steps)
+
+
+def _warmup_stable_decay(
+    num_warmup_steps: int,
+    num_decay_steps: int,
+    num_training_steps: int | None = None,
+    num_stable_steps: int | None = None,
+    warmup_type: str = "linear",
+    decay_type: str = "cosine",
+    min_lr_ratio: float = 0.0,
+    num_cycles: float = 0.5,
+) -> Schedule:
+    warmup, decay = count("num_warmup_steps", num_warmup_steps), num_decay_steps
+    if num_stable_steps is None:
+        if num_training_steps is None:
+            raise InputError("num_training_steps or num_stable_steps is needed: give one of them.")
+        num_stable_steps = num_training_steps - warmup - decay
+    if num_stable_steps < 0:
+        raise InputError(
+            "num_training_steps must be at least num_warmup_steps + num_decay_steps, "
+            f"{warmup + decay}, not {num_training_steps}."
+        )
+    low = float(min_lr_ratio)
+    schedule = _falls(decay_type, low, decay, num_cycles) if decay else None
+    if num_stable_steps:
+        stable = hold(num_stable_steps)
+        schedule = stable >> schedule if schedule else stable
+    if warmup:
+        rise = _rises(warmup_type, low, warmup)
+        schedule = rise >> schedule if schedule else rise
+    if schedule is None:
+        raise InputError("num_decay_steps must be at least 1 where there are no other updates.")
+    return schedule
+
+
+def _rises(kind: str, low: float, n: int) -> Schedule:
+    if kind in ("linear", "cosine"):
+        return through([(0, low), (n, 1)], kind, n)
+    if kind != "1-sqrt":
+        raise InputError(f"warmup_type must be linear, cosine or 1-sqrt, not {kind!r:.60}.")
+    factors = [(1 - math.sqrt(1 - j / n)) * (1 - low) + low for j in range(n)]
+    return table([*factors, 1.0], duration=n)
+
+
+def _falls(kind: str, low: float, n: int, num_cycles: float) -> Schedule:
+    if kind == "linear":
+        return linear(n, low)
+    if kind == "cosine":
+        return _wave(low, n, num_cycles, n)
+    if kind == "1-sqrt":
+        return one_minus_sqrt(n, low)
+    raise InputError(f"decay_type must be linear, cosine or 1-sqrt, not {kind!r:.60}.")
+
+
+def _base(name: str, lr: float | None) -> float:
+    if lr is None:
+        raise InputError(f"lr is needed, the optimizer's, for {name} is an absolute rate: lr=…")
+    return learning_rate("lr", lr)
+
+
+def _low(min_lr: float | None, min_lr_rate: float | None, lr: float | None) -> float:
+    if (min_lr is None) == (min_lr_rate is None):
+        raise InputError("min_lr or min_lr_rate is needed: give one of the two.")
+    return (
+        float(min_lr_rate) if min_lr_rate is not None else float(min_lr or 0) / _base("min_lr", lr)
+    )
+
+
+_NAMES: dict[str, Callable[..., Schedule]] = {
+    "linear": _linear,
+    "cosine": _cosine,
+    "cosine_with_restarts": _cosine_with_restarts,
+    "polynomial": _polynomial,
+    "constant": _constant,
+    "constant_with_warmup": _constant_with_warmup,
+    "inverse_sqrt": _inverse_sqrt,
+    "cosine_with_min_lr": _cosine_with_min_lr,
+    "cosine_warmup_with_min_lr": _cosine_warmup_with_min_lr,
+    "warmup_stable_decay": _warmup_stable_decay,
+}
