@@ -19,10 +19,11 @@ class GradientDependent(Controller):
 
     factor = clip((reference / ‖g‖)^power, low, high)
 
-    The reference is the running geometric mean of the norms up to this one, which is taken in:
-    log reference ← log reference + gain · (log ‖g‖ − log reference), with gain = (1 − β) / (1 − βᵏ)
-    at norm k and β = 1 − 1/memory. So a constant norm has the factor 1 exactly, a gradient scale of
-    any size cancels, and one gradient c × the usual moves the reference by c^(1/memory) only.
+    The reference is the running geometric mean of the norms before this one; the first norm has the
+    factor 1. Then norm k is taken in: log reference ← log reference + gain · (log ‖g‖ − log
+    reference), gain = (1 − β) / (1 − βᵏ), β = 1 − 1/memory. So a constant norm has the factor 1
+    exactly, the scale of the gradient cancels, and a gradient c × the usual moves the reference
+    by no more than c^(1/memory) once ``memory`` norms were seen.
 
     At power 1 an update of plain gradient descent has the length lr · reference whatever the
     gradient is, as if it was normalised; at power 1 and ``high=1`` that is clipping of the norm at
@@ -54,7 +55,7 @@ class GradientDependent(Controller):
         ...     state, factor = control.update(state, {"grad_norm": norm})
         ...     factors.append(round(factor, 3))
         >>> factors
-        [1.0, 1.0, 1.0, 0.032, 2.0]
+        [1.0, 1.0, 1.0, 0.01, 2.0]
 
     Reference:
         Near relatives: Zhang et al., Why Gradient Clipping Accelerates Training: A Theoretical
@@ -105,12 +106,10 @@ class GradientDependent(Controller):
                 new["factor"] = self.low
         elif norm > 0:
             level = math.log(norm)
-            gain = 1 / self.memory
-            weight = new["weight"] + (1 - new["weight"]) * gain
-            reference = new["log_reference"]
-            reference += (level - reference) * (gain / weight)
-            new |= {"log_reference": reference, "weight": weight}
-            new["factor"] = self._factor(self.power * (reference - level))
+            gain, weight, reference = 1 / self.memory, new["weight"], new["log_reference"]
+            new["factor"] = self._factor(self.power * (reference - level)) if weight else 1.0
+            new["weight"] = weight = weight + (1 - weight) * gain
+            new["log_reference"] = reference + (level - reference) * (gain / weight)
         else:
             new["factor"] = self.high if new["weight"] else 1.0
         return new, new["factor"]

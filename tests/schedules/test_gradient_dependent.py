@@ -1,0 +1,97 @@
+"""The gradient-dependent rate against its law, and on a cliff."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surefoot.schedules import gradient_dependent
+
+norms = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=50)
+
+
+def factors(control, values):
+    state, result = control.start(), []
+    for value in values:
+        state, factor = control.update(state, {"grad_norm": value})
+        result.append(factor)
+    return result
+
+
+@given(norms, st.floats(0.1, 3), st.integers(2, 40))
+def test_the_factor_is_the_stated_law(values, power, memory):
+    """The running geometric mean, written out as a weighted mean over all norms before."""
+    control = gradient_dependent(power=power, memory=memory, low=1e-3, high=1e3)
+    first, *rest = factors(control, values)
+    assert first == 1
+    for k, factor in enumerate(rest, start=1):
+        weights = (1 - 1 / memory) ** np.arange(k)[::-1]
+        reference = math.exp(np.average(np.log(values[:k]), weights=weights))
+        law = np.clip((reference / values[k]) ** power, 1e-3, 1e3)
+        assert factor == pytest.approx(law, rel=1e-9)
+
+
+@given(st.floats(1e-300, 1e300), st.integers(1, 60), st.floats(0.01, 100))
+def test_constant_norms_have_the_factor_one_exactly(norm, count, power):
+    assert factors(gradient_dependent(power=power), [norm] * count) == [1.0] * count
+
+
+@given(norms, st.floats(1e-3, 1e3))
+def test_the_scale_of_the_gradient_cancels(values, scale):
+    plain = factors(gradient_dependent(), values)
+    scaled = factors(gradient_dependent(), [scale * value for value in values])
+    assert scaled == pytest.approx(plain, rel=1e-9)
+
+
+def test_extreme_norms_are_clipped_and_never_overflow():
+    control = gradient_dependent(power=50, low=1e-6, high=1e6)
+    assert factors(control, [1.0, 1e308, 5e-324]) == [1.0, 1e-6, 1e6]
+
+
+def test_one_outlier_hardly_moves_the_reference():
+    control = gradient_dependent(power=1, memory=100)
+    state = control.start()
+    for norm in [1.0] * 1000 + [1e6]:
+        state, _ = control.update(state, {"grad_norm": norm})
+    assert math.exp(state["log_reference"]) == pytest.approx(1e6 ** (1 / 100), rel=1e-4)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_norms_that_are_not_finite_never_enter_the_reference(bad):
+    ignored = gradient_dependent(on_nan="ignore")
+    assert factors(ignored, [1.0, 4.0, bad, 1.0, 4.0])[3:] == factors(ignored, [1.0, 4.0, 1, 4])[2:]
+    assert factors(ignored, [1.0, 4.0, bad])[2] == factors(ignored, [1.0, 4.0])[1]
+    lowered = gradient_dependent(on_nan="lower", low=0.2)
+    assert factors(lowered, [bad, 1.0, bad, 1.0]) == [0.2, 1.0, 0.2, 1.0]
+
+
+def test_a_norm_of_zero_sets_the_greatest_factor_and_is_not_in_the_reference():
+    assert factors(gradient_dependent(high=3), [0.0, 2.0, 0.0, 2.0]) == [1.0, 1.0, 3.0, 1.0]
+
+
+def descend(control, updates=300, lr=1.0):
+    """Descend cosh(x), a valley whose walls are cliffs, with noise and one bad batch of 8."""
+    noise = 0.3 * np.random.default_rng(0).normal(size=updates)
+    noise[100] = 8
+    x, state, factor = 1.0, control.start() if control else None, 1.0
+    for kick in noise:
+        gradient = math.sinh(x) + kick
+        if control:
+            state, factor = control.update(state, {"grad_norm": abs(gradient)})
+        x -= lr * factor * gradient
+    return x
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_on_a_cliff_where_a_constant_rate_diverges_it_stays_in_the_valley(power):
+    with pytest.raises(OverflowError):
+        descend(None)
+    assert abs(descend(gradient_dependent(power=power))) < 1
+
+
+def test_it_says_what_it_does():
+    words = gradient_dependent(power=1, memory=50).describe()
+    assert "to the power 1, within 0.01 … 2" in words
+    assert "50 updates" in words
