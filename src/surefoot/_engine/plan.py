@@ -16,6 +16,8 @@ from surefoot.schedules import schedule as read_schedule
 
 __all__ = ["Plan", "make", "total_of"]
 
+_BELOW_ONE = ("betas", "momentum")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -77,10 +79,27 @@ def make(
         total = _own_total([each for listed in read.values() for each in listed])
     total = checks.count("total", total, least=1)
     units = {**units, "beta2": _beta2(optimizer)}
-    return tuple(
+    plans = tuple(
         Plan(found[name], tuple(each.resolve(total, **units) for each in listed))
         for name, listed in read.items()
     )
+    for each in plans:
+        if each.field.entry in _BELOW_ONE:
+            _check_below_one(optimizer, each)
+    return plans
+
+
+def _check_below_one(optimizer: Optimizer, plan: Plan) -> None:
+    """Refuse a momentum that a factor above 1 would take to 1 or more, where it never forgets."""
+    peaks = [float(each.values(min(each.total, 1000)).max()) for each in plan.schedules]
+    for index, group in enumerate(optimizer.param_groups):
+        held = float(group.get(plan.field.key, fields.value(group, plan.field)))
+        peak = peaks[min(index, len(peaks) - 1)]
+        if held < 1 <= held * peak:
+            raise InputError(
+                f"schedules takes {plan.field.name} of group {index} from {held:g} to "
+                f"{held * peak:g}, and it must stay below 1: keep the factor below {1 / held:g}."
+            )
 
 
 def total_of(plans: Iterable[Plan]) -> int:

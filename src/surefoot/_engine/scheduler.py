@@ -317,14 +317,14 @@ class Scheduler(LRScheduler):
         self._calls += 1
         if self._calls < self.calls_per_update:
             return
+        if observation is not None:
+            self._fold(observation)
         self._calls = 0
         made, skipped = (True, 0) if self._skips is None else self._skips.take()
         if made:
             self._used = self.next_lr
             self._step_count += 1
         self.last_epoch = max(self.last_epoch + made - skipped, 0)
-        if observation is not None:
-            self._fold(observation)
         self._write()
 
     def _settle(self) -> None:

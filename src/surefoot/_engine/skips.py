@@ -38,8 +38,10 @@ class Skips:
                 f"scaler must be a torch.amp.GradScaler, not a {type(scaler).__name__}."
             )
         self._optimizer = optimizer
-        self._made = False
-        self._sum: Tensor | None = None  # on the device
+        self._made = False  # a step that the host knows to be one, since the last take
+        self._asked = False  # a step that the device may have skipped
+        self._moved: Tensor | None = None  # on the device: whether one of these was made
+        self._sum: Tensor | None = None  # on the device: takes without a step
         self._copy: Tensor | None = None  # of the sum, on its way
         self._arrival: torch.Event | None = None
         self._told = 0
@@ -47,32 +49,46 @@ class Skips:
         self._attach()
 
     def take(self) -> tuple[bool, int]:
-        """Return whether a step was made since the last call, and the skips known since then."""
-        made, self._made = self._made, False
-        return made, self._skipped(wait=False)
+        """Return whether there was a step since the last take, and how many takes are known late.
+
+        A take is known late if it was told to have a step, and the device found that it had none.
+        """
+        if self._asked and not self._made and self._sum is not None and self._moved is not None:
+            self._sum += ~self._moved
+        stepped = self._made or self._asked
+        self._begin()
+        return stepped, self._skipped(wait=False)
 
     def settle(self) -> int:
-        """Wait for the device, and return the skips that were not told yet."""
+        """Wait for the device, and return how many takes were not told of yet."""
         return self._skipped(wait=True)
 
     def forget(self) -> None:
         """Start anew: nothing that happened so far counts."""
         self._skipped(wait=True)
-        self._made = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._made = self._asked = False
+        if self._moved is not None:
+            self._moved.fill_(False)
 
     def _saw(self, optimizer: Any) -> None:
-        self._made = True
+        """Note a step, and where it is fused what the device finds."""
         found = getattr(optimizer, "found_inf", None)
-        if found is not None:
-            if self._sum is None or self._sum.device != found.device:
-                self.settle()
-                self._sum = torch.full((), self._told, dtype=torch.int64, device=found.device)
-            self._sum += found != 0
+        if found is None:
+            self._made = True
+            return
+        self._asked = True
+        if self._moved is None or self._sum is None:
+            self._moved = torch.zeros((), dtype=torch.bool, device=found.device)
+            self._sum = torch.zeros((), dtype=torch.int64, device=found.device)
+        self._moved |= found == 0
 
     def _skipped(self, *, wait: bool) -> int:
         if self._sum is None:
             return 0
-        if wait or self._sum.device.type == "cpu":
+        if wait or self._sum.device.type not in ("cuda", "xpu"):
             self._copy, self._arrival = None, None
             return self._tell(self._sum)
         if self._copy is None or self._arrival is None:
