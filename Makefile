@@ -51,6 +51,7 @@ bench: $(STAMP).test ## the benchmarks; prints tables
 
 docs: $(STAMP) ## make the pictures of the README and the docs again
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_schedules.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv build dist surefoot-demo .pytest_cache .ruff_cache .hypothesis

@@ -273,7 +273,8 @@ def test_the_command_has_these_options_and_no_others():
         "sweep": ["--json", "--lrs", "--out", "--seeds", "-o", "task"],
         "diagnose": ["--json", "path"],
         "schedule": [
-            "--json", "--lr", "--out", "--samples-per-update", "--tokens-per-update", "--total",
+            "--allow-functions", "--beta2", "--compare", "--json", "--lr", "--out",
+            "--samples-per-update", "--tokens-per-update", "--total",
             "--updates-per-epoch", "-o", "words",
         ],
         "report": ["--json", "--out", "-o", "path"],

@@ -1,16 +1,19 @@
-"""``surefoot schedule``: draw a schedule from its text."""
+"""``surefoot schedule``: draw schedules from their text."""
 
 import dataclasses
+import string
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from surefoot._base import checks
 from surefoot._base.codec import dump_json
-from surefoot._cli.output import FIGURE_ENDINGS, JsonOption, say
+from surefoot._cli.output import FIGURE_ENDINGS, JsonOption, say, show_table
 from surefoot.errors import InputError
-from surefoot.plots import save, schedule_figure, text
+from surefoot.plots import FigureData, save, schedule_figure, text
 from surefoot.schedules import Schedule
 from surefoot.schedules import schedule as read_schedule
 
@@ -25,55 +28,121 @@ def command(
     ],
     total: Annotated[int, typer.Option(help="Length of the run in updates.")],
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.0,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="One more schedule to draw beside; may be repeated."),
+    ] = None,
     updates_per_epoch: Annotated[int | None, typer.Option(help="For durations in epochs.")] = None,
     samples_per_update: Annotated[
         int | None, typer.Option(help="For durations in samples: the batch size.")
     ] = None,
     tokens_per_update: Annotated[int | None, typer.Option(help="For durations in tokens.")] = None,
+    beta2: Annotated[float, typer.Option(help='Of Adam, for warmup("auto").')] = 0.999,
+    allow_functions: Annotated[
+        bool, typer.Option("--allow-functions", help="Let function(…) import Python code.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="A file ending in .html .png .svg .pdf .csv or .json."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Draw a schedule in the terminal and, with -o, to a file."""
+    """Draw schedules in the terminal and, with -o, to a file."""
     peak = checks.learning_rate("--lr", lr)
-    schedule = read_schedule(words)
-    resolved = schedule.resolve(total, updates_per_epoch, samples_per_update, tokens_per_update)
-    document = _document(schedule, resolved, peak)
-    picture = schedule_figure(resolved, lr=None if lr == 1.0 else peak)
-    picture = dataclasses.replace(picture, title=str(schedule))
+    plans = [
+        _Plan(
+            schedule := read_schedule(each, allow_functions=allow_functions),
+            schedule.resolve(
+                total, updates_per_epoch, samples_per_update, tokens_per_update, beta2
+            ),
+            peak,
+        )
+        for each in (words, *(compare or []))
+    ]
+    document = dump_json(_document(plans), indent=2)
+    picture = _figure(plans)
     if out is not None:
-        if out.suffix.lower() not in FIGURE_ENDINGS | {".json"}:
-            raise InputError(f"--out must end in .html .png .svg .pdf .csv or .json, not {out}.")
-        if out.suffix.lower() == ".json":
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(document + "\n", encoding="utf-8")
-        else:
-            save(picture, out)
+        _write(out, picture, document)
     if json:
         typer.echo(document)
         return
     typer.echo(text(picture, width=80, height=14))
-    say(schedule.describe())
-    first, last = peak * float(resolved(0)), peak * float(resolved(total - 1))
-    say(f"First update {first:.3g}, last update {last:.3g}, {total} updates.")
+    if len(plans) == 1:
+        say(plans[0].written.describe())
+        first, last = plans[0].lrs([0, total - 1])
+        say(f"First update {first:.3g}, last update {last:.3g}, {total} updates.")
+    else:
+        _show(plans)
     if out is not None:
         say(f"saved {out}")
 
 
-def _document(schedule: Schedule, resolved: Schedule, peak: float) -> str:
-    """Return the schedule and at most 200 of its rates as one JSON document."""
-    total = resolved.total
-    count = min(total, POINTS)
-    updates = [round(index * (total - 1) / max(count - 1, 1)) for index in range(count)]
-    document = {
-        "schedule": str(schedule),
-        "resolved": str(resolved),
-        "total": total,
-        "lr": peak,
-        "description": schedule.describe(),
-        "updates": updates,
-        "lrs": [peak * float(resolved(update)) for update in updates],
-    }
-    return dump_json(document, indent=2)
+@dataclass(frozen=True)
+class _Plan:
+    """A schedule as it was written, and for this run."""
+
+    written: Schedule
+    resolved: Schedule
+    peak: float
+
+    def lrs(self, updates: Any) -> list[float]:
+        return [self.peak * factor for factor in self.resolved(updates).tolist()]
+
+    def document(self) -> dict[str, Any]:
+        """Return the schedule and at most 200 of its rates."""
+        total = self.resolved.total
+        count = min(total, POINTS)
+        updates = [round(index * (total - 1) / max(count - 1, 1)) for index in range(count)]
+        return {
+            "schedule": str(self.written),
+            "resolved": str(self.resolved),
+            "total": total,
+            "lr": self.peak,
+            "description": self.written.describe(),
+            "area": self.resolved.area(),
+            "updates": updates,
+            "lrs": self.lrs(updates),
+        }
+
+
+def _document(plans: list[_Plan]) -> dict[str, Any]:
+    """Return the first schedule's document, with those of the others under "compare"."""
+    first, *others = [plan.document() for plan in plans]
+    return {**first, "compare": others} if others else first
+
+
+def _figure(plans: list[_Plan]) -> FigureData:
+    first = plans[0]
+    lr = None if first.peak == 1.0 else first.peak
+    if len(plans) == 1:
+        picture = schedule_figure(first.resolved, lr=lr)
+        return dataclasses.replace(picture, title=str(first.written))
+    return schedule_figure({str(plan.written): plan.resolved for plan in plans}, lr=lr)
+
+
+def _write(out: Path, picture: FigureData, document: str) -> None:
+    if out.suffix.lower() not in FIGURE_ENDINGS | {".json"}:
+        raise InputError(f"--out must end in .html .png .svg .pdf .csv or .json, not {out}.")
+    if out.suffix.lower() == ".json":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(document + "\n", encoding="utf-8")
+    else:
+        save(picture, out)
+
+
+def _show(plans: list[_Plan]) -> None:
+    """Print the figures of each schedule, under the letter that it has in the drawing."""
+    rows: list[list[str]] = []
+    for letter, plan in zip(string.ascii_uppercase, plans, strict=False):
+        values = plan.resolved.values()
+        rows.append(
+            [
+                letter,
+                f"{plan.peak * values[0]:.3g}",
+                f"{plan.peak * values.max():.3g} at {int(np.argmax(values))}",
+                f"{plan.peak * values[-1]:.3g}",
+                f"{plan.peak * values.mean():.3g}",
+            ]
+        )
+    columns = ["", "first update", "peak", "last update", "mean"]
+    show_table(f"{len(plans)} schedules, {plans[0].resolved.total} updates", columns, rows)

@@ -194,7 +194,9 @@ class _Reader:
             self._fail(name, f"There is no schedule {name.id!r}; {hint}")
         if name.id == "function" and not self._allow_functions:
             self._fail(
-                name, "A Python function is read only with allow_functions=True, for it is code."
+                name,
+                "A Python function is code, so it is read only where that is allowed: "
+                "allow_functions=True, or --allow-functions.",
             )
         return self._made(node, factory, name.id, args, keywords, 0)
 
