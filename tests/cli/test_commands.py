@@ -125,6 +125,35 @@ def test_schedule_draws_and_saves(surefoot, tmp_path):
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_schedules_are_compared(surefoot, tmp_path):
+    others = ["--compare", "wsd()", "--compare", "warmup('auto') >> cosine"]
+    words = ["schedule", "linear", "--total", "1000", "--lr", "0.5", *others, "--beta2", "0.9"]
+    said = surefoot(*words, "-o", "s.csv")
+    assert said.code == 0
+    for shown in (
+        "3 schedules, 1000 updates",
+        'B warmup("5%") >> hold() >> linear("20%")',
+        "0.5 at",
+    ):
+        assert shown in said.out
+    names = {line.split(",")[1] for line in (tmp_path / "s.csv").read_text().splitlines()[1:]}
+    assert "linear()" in names
+    found = document(surefoot(*words, "--json"))
+    assert found["area"] == pytest.approx(500.5)
+    wsd, auto = found["compare"]
+    assert wsd["resolved"] == "warmup(50) >> hold(750) >> linear(200)"
+    assert auto["resolved"] == "warmup(20) >> cosine(980)"
+
+
+def test_a_function_is_imported_only_where_that_is_said(surefoot):
+    words = ["schedule", "0.1 * function('math:sqrt')", "--total", "50", "--json"]
+    said = surefoot(*words)
+    assert said.code == 2
+    assert "--allow-functions" in said.err
+    found = document(surefoot(*words, "--allow-functions"))
+    assert found["lrs"][49] == pytest.approx(0.7)
+
+
 def test_report_writes_one_page(surefoot, tmp_path):
     write_run(tmp_path / "runs" / "slow", 0.002)
     found = document(surefoot("report", "runs", "-o", "r.html", "--json"))

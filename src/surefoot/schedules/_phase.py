@@ -94,6 +94,7 @@ def _literal(value: Any) -> str:
     """Return ``value`` as the text form writes it."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, tuple):
-        return f"[{', '.join(_literal(each) for each in cast('tuple[Any, ...]', value))}]"
+    if isinstance(value, tuple):  # a list, or a list of pairs
+        items = [_literal(each) for each in cast("tuple[Any, ...]", value)]
+        return f"[{', '.join(f'({item[1:-1]})' if item[0] == '[' else item for item in items)}]"
     return repr(value).removesuffix(".0")
