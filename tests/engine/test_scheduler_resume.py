@@ -13,25 +13,51 @@ from torch import nn
 from surefoot import InputError, Scheduler, schedules
 from surefoot.errors import StateError
 from surefoot.schedules import cosine, hold, linear, plateau, step, warmup
+from surefoot.schedules._nodes import NODES
 from tests.schedules.strategies import closed
 
 KINDS = """
 warmup(7) >> hold(6)
-warmup(7, start=0.1) >> cosine(6, floor=0.1)
-warmup(5) >> hold(4) >> linear(4)
+warmup(7, start=0.1, shape="exponential") >> cosine(6, floor=0.1)
+warmup(5, shape="cosine") >> hold(4) >> linear(4)
+exponential_warmup(4, duration=13)
+radam_warmup(0.99, duration=13)
 constant(0.3, 13)
 linear(13, floor=0.2)
 polynomial(13, power=2)
 cosine(13)
+one_minus_sqrt(13, floor=0.1)
+tanh(13)
 step(3, drop=0.5, duration=13)
+multi_step([3, 8], duration=13)
+piecewise([[0, 0.5], ["4.5 updates", 1], [9, 0.1]], duration=13)
+piecewise([[0, 0.5], [4, 1], [9, 0.1]], shape="cosine", duration=13)
 exponential(13, floor=0.01)
 exponential(13, gamma=0.9)
+natural_exponential(0.1, duration=13)
 inverse_time(0.5, duration=13)
+inverse_sqrt(4, duration=13)
+power(-0.5, 3, duration=13)
 cyclic(4, duration=13)
+cyclic(5, rise=0.3, decay=0.5, gamma=0.99, duration=13)
+table([1, 0.5, 0.2], every=4, duration=13)
 cosine(6) >> 0.5 * cosine(7)
 warmup(4) * step(5, duration=13)
 1.5 * linear(13)
+cosine(2).repeat(3, growth=2, decay=0.5)
+cosine(13).clip(0.2, 0.9)
+cosine(13).staircase(3)
+hold(13).branch(8, linear(5))
+function("tests.engine.test_scheduler_resume:halved", duration=13)
 """.strip().splitlines()
+
+
+def halved(t):
+    return 0.5 + 0.5**t
+
+
+def read(text):
+    return schedules.schedule(text, allow_functions=True)
 
 
 def made(lr=0.1, decay=0.2):
@@ -108,7 +134,14 @@ def assert_exact(plan, stop, order, more=3):
 @pytest.mark.parametrize("text", KINDS)
 def test_a_resumed_run_is_exact_at_every_update(text, order):
     for stop in range(16):
-        assert_exact(schedules.schedule(text), stop, order)
+        assert_exact(read(text), stop, order)
+
+
+def test_no_kind_of_schedule_is_left_out():
+    def kinds(node):
+        return {node["type"]}.union(*(kinds(part) for part in node.get("parts", ())))
+
+    assert set().union(*(kinds(read(text).to_dict()) for text in KINDS)) == set(NODES)
 
 
 @settings(max_examples=150, deadline=None)
