@@ -99,6 +99,8 @@ def test_other_things_cannot_be_put_together(other):
         ("cosine(flor=0.1)", 7, "no argument 'flor'"),
         ("cosine(floor=2)", 13, "[0, 1]"),
         ("cosine(10).repeat(0)", 18, "times must be at least 1"),
+        ("cosine(10).repeat(100, growth=2)", 18, "longer than any run"),
+        ("cosine(10).repeat(first=0)", 24, "first must be at least 1"),
         ("cosine().repeat()", 0, "times must be given"),
         ("cosine(10).repeat(growth=0.5)", 25, "growth must lie in [1, 1000]"),
         ("cosine().branch(5)", 0, "branch needs tail"),

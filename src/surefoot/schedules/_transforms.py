@@ -30,6 +30,9 @@ __all__ = ["Branch", "Clip", "Repeat", "Staircase"]
 MOST_CYCLES = 100_000
 """The most cycles that a growing repetition can have."""
 
+MOST_DOUBLINGS = 53
+"""How often the length of a cycle can double until it is longer than any run."""
+
 FIRST_CYCLES = 64
 """Cycles whose starts are computed exactly."""
 
@@ -210,6 +213,11 @@ class Repeat(_Transformed):
         self._check(first=_checks.open_duration, duration=_checks.open_duration)
         if self.first == 0:
             raise InputError("first must be at least 1 update, not 0.")
+        if self.times is not None and (self.times - 1) * math.log2(self.growth) > MOST_DOUBLINGS:
+            raise InputError(
+                f"times must be smaller than {self.times} where growth is {self.growth:g}: the "
+                "last cycle would be longer than any run."
+            )
         if self.times is None and self.part.is_open and self.first is None:
             raise InputError(
                 f"times must be given to repeat {self.part}, which has no duration of its own."
