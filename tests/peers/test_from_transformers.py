@@ -28,7 +28,9 @@ CASES = [
     *product("linear"),
     *product("cosine", [{}, *({"num_cycles": c} for c in WAVES)]),
     *product("cosine_with_restarts", [{}, *({"num_cycles": c} for c in (1, 3, 7))]),
-    *product("polynomial", [{}, {"lr_end": 0.01}, {"lr_end": 0}], [{}, {"power": 0.5}, {"power": 3}]),
+    *product(
+        "polynomial", [{}, {"lr_end": 0.01}, {"lr_end": 0}], [{}, {"power": 0.5}, {"power": 3}]
+    ),
     *product("inverse_sqrt", [{}, {"timescale": 5}, {"timescale": 100}]),
     *product(
         "cosine_with_min_lr",
@@ -42,13 +44,18 @@ CASES = [
         [{}, *({"num_cycles": c} for c in WAVES)],
     ),
     *(
-        ("warmup_stable_decay", w, n, {"num_decay_steps": d, "warmup_type": up, "decay_type": f} | more)
+        (
+            "warmup_stable_decay",
+            w,
+            n,
+            {"num_decay_steps": d, "warmup_type": up, "decay_type": down} | more,
+        )
         for w, n, d in [(0, 40, 10), (7, 40, 33), (13, 97, 20), (10, 30, 1)]
         for up in ("linear", "cosine", "1-sqrt")
-        for f in ("linear", "cosine", "1-sqrt")
+        for down in ("linear", "cosine", "1-sqrt")
         for more in ({}, {"min_lr_ratio": 0.1}, {"min_lr_ratio": 0.05, "num_cycles": 1.7})
     ),
-]  # fmt: skip
+]
 
 
 def theirs(name, warmup, total, specific, lr=LR):

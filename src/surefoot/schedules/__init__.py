@@ -43,6 +43,7 @@ from surefoot.schedules.adam_warmup import exponential_warmup as exponential_war
 from surefoot.schedules.adam_warmup import radam_warmup as radam_warmup
 from surefoot.schedules.conventions import from_keras as from_keras
 from surefoot.schedules.conventions import from_optax as from_optax
+from surefoot.schedules.conventions import from_timm as from_timm
 from surefoot.schedules.conventions import from_transformers as from_transformers
 from surefoot.schedules.cosine import cosine as cosine
 from surefoot.schedules.cyclic import cyclic as cyclic
@@ -79,6 +80,7 @@ __all__ = [
     "from_json",
     "from_keras",
     "from_optax",
+    "from_timm",
     "from_transformers",
     "function",
     "gradient_dependent",

@@ -7,7 +7,7 @@ from surefoot.errors import InputError
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.table import table
 
-__all__ = ["fields", "needs_total", "real", "reals", "stock", "tabled"]
+__all__ = ["factor_of", "fields", "needs_total", "reals", "stock", "tabled", "whole"]
 
 MOST = 10_000_000
 """The longest table that is made."""
@@ -28,14 +28,30 @@ def stock(value: object, known: Iterable[str], methods: Iterable[str]) -> str | 
     return None
 
 
-def real(value: Any) -> float:
-    """Return a number, a tensor or an array of one number as a float."""
-    return float(value)
-
-
 def reals(values: Iterable[Any]) -> list[float]:
     """Return numbers, tensors or arrays of one number as floats."""
     return [float(value) for value in values]
+
+
+def whole(*values: Any) -> bool:
+    """Return whether all are whole numbers."""
+    return all(float(value).is_integer() for value in values)
+
+
+def factor_of(name: str, value: float, base: float) -> float:
+    """Return an absolute value as a factor of a group's base lr.
+
+    Raises:
+        InputError: the base is 0, and the value is not.
+    """
+    if base != 0:
+        return value / base
+    if value == 0:
+        return 0.0
+    raise InputError(
+        f"The initial lr of a group is 0, and no factor makes it {name} = {value:g}: give the "
+        "group an lr, and its initial_lr too."
+    )
 
 
 def fields(curves: dict[str, list[Schedule]]) -> "Schedule | dict[str, list[Schedule]]":
