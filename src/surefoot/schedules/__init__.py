@@ -7,10 +7,23 @@ A schedule is written as phases, one after another::
 and returns factors: the lr of an update is the group's base lr × ``schedule(t)``, where update
 ``t`` is one of 0 … total − 1.
 
+===============  ==============================================================================
+warm-ups         warmup, exponential_warmup, radam_warmup
+decays           linear, cosine, polynomial, one_minus_sqrt, tanh, exponential, natural_exponential,
+                 inverse_time, inverse_sqrt, power
+the rest         hold, constant, step, multi_step, piecewise, cyclic, table, function
+recipes          wsd, linear_to_zero, one_cycle, one_cycle_momentum, sgdr, noam, slanted_triangular
+algebra          ``a >> b``, ``a * b``, ``a.repeat()``, ``a.clip()``, ``a.staircase()``,
+                 ``a.branch()``, ``a.stretch()``; see :class:`Schedule`
+text and JSON    schedule, from_json, from_dict
+controllers      plateau, gradient_dependent: factors that follow what a run shows
+other libraries  from_torch, from_transformers, from_optax, from_keras, from_timm
+===============  ==============================================================================
+
 **Durations.** An int is updates; a float in (0, 1) is a share of the run, and so is ``"10%"``;
-``"3 epochs"``, ``"2e6 samples"`` and ``"2e9 tokens"`` are what they say. A phase without a duration
-is open: it fills what remains, and a sequence may have one. ``resolve(total)`` turns all durations
-into updates; until then a schedule cannot be called.
+``"3 epochs"``, ``"1/3 epochs"``, ``"2e6 samples"`` and ``"2e9 tokens"`` are what they say. A phase
+without a duration is open: it fills what remains, and a sequence may have one. ``resolve(total)``
+turns all durations into updates; until then a schedule cannot be called.
 
 **Edges.** A phase of n updates is the half-open interval [s, s + n). The last update of a warm-up
 is at the peak; the first update of a decay is at the peak, its last one step short of the floor.
