@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from surefoot import rules as rules
     from surefoot import schedules as schedules
     from surefoot._diagnose import diagnose as diagnose
+    from surefoot._engine.layerwise import discriminative as discriminative
+    from surefoot._engine.layerwise import layer_decay as layer_decay
     from surefoot._engine.scheduler import Scheduler as Scheduler
     from surefoot._engine.snapshot import Snapshot as Snapshot
     from surefoot._engine.trial import Trial as Trial
@@ -44,8 +46,10 @@ if TYPE_CHECKING:
 
 _HOME = {
     "diagnose": "_diagnose",
+    "discriminative": "_engine.layerwise",
     "find": "_find",
     "grid": "_sweep",
+    "layer_decay": "_engine.layerwise",
     "plot": "plots",
     "read": "records",
     "report": "_report",
@@ -89,10 +93,12 @@ __all__ = [
     "Watch",
     "__version__",
     "diagnose",
+    "discriminative",
     "errors",
     "find",
     "grid",
     "integrations",
+    "layer_decay",
     "plot",
     "plots",
     "quantities",
