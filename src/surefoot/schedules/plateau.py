@@ -39,11 +39,11 @@ class Plateau(Controller):
 
     Args:
         factor: what a stall multiplies the rate by, in (0, 1); 0.1 divides by ten.
-        patience: observations, ≥ 1.
+        patience: observations, ≥ 1; below 3 a recovery cannot be told from noise.
         threshold: least gain that counts, ≥ 0: a share of abs(best), or absolute.
         relative: whether the threshold is a share.
         mode: ``"min"`` if less is better, ``"max"`` if more is.
-        smoothing: in [0, 1); 0 takes the metric as it is, 0.9 averages over about ten.
+        smoothing: in [0, 1); 0 takes the metric as it is, 0.5 helps where it is noisy.
         cooldown: observations after a change that are judged only if they improve, ≥ 0.
         low: least factor, in (0, 1].
         high: greatest factor, ≥ 1; 1 never exceeds the schedule.
@@ -70,7 +70,7 @@ class Plateau(Controller):
     """
 
     factor: float = 0.5
-    patience: int = 3
+    patience: int = 5
     threshold: float = 1e-3
     relative: bool = True
     mode: str = "min"
