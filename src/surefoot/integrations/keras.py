@@ -107,16 +107,19 @@ def _kind() -> Any:
 
 @cache
 def _arrays(dtype: str) -> SimpleNamespace:
-    """Return the array functions that formulas use, by Keras' backend, for numbers of ``dtype``."""
+    """Return the array functions that formulas use, by Keras' backend, for numbers of ``dtype``.
+
+    Places in a list are of that type too, for TensorFlow mixes no types.
+    """
     ops = need("keras", "for surefoot.integrations.to_keras").ops
 
     def searchsorted(ascending: Any, values: Any, side: str) -> Any:
         knots = ops.convert_to_tensor(ascending, dtype=dtype)
         found = ops.searchsorted(knots, ops.reshape(values, (-1,)), side=side)
-        return ops.reshape(found, ops.shape(values))
+        return ops.cast(ops.reshape(found, ops.shape(values)), dtype)
 
     def take(values: Any, index: Any) -> Any:
-        return ops.take(ops.convert_to_tensor(values, dtype=dtype), index)
+        return ops.take(ops.convert_to_tensor(values, dtype=dtype), ops.cast(index, "int32"))
 
     return SimpleNamespace(
         where=ops.where,
