@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
+import surefoot
 from surefoot.errors import InputError
-from surefoot.schedules import plateau, warmup
+from surefoot.schedules import hold, plateau, warmup
 
 whole = st.lists(st.integers(-20, 20).map(float), max_size=60)
 arguments = st.fixed_dictionaries(
@@ -240,10 +241,15 @@ def test_row_11_plateau_control_after_a_warm_up():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match="ReduceLROnPlateau"):
         SequentialLR(optimizer, [LinearLR(optimizer), ReduceLROnPlateau(optimizer)], [5])
-    schedule = warmup(4)
-    seen = factors(plateau(patience=3, raise_after=None), [1.0] * 8)
-    rates = [schedule(t) * factor for t, factor in enumerate(seen)]
-    assert rates == [0.25, 0.5, 0.75, 0.5, 0.5, 0.5, 0.25, 0.25]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    control = plateau(patience=3, raise_after=None)
+    scheduler = surefoot.Scheduler(optimizer, warmup(4) >> hold(), total=8, control=control)
+    rates = []
+    for _ in range(8):
+        optimizer.step()
+        scheduler.step(metric=1.0)
+        rates += scheduler.last_lr
+    assert rates == [0.25, 0.5, 0.75, 1.0, 0.5, 0.5, 0.5, 0.25]
 
 
 @pytest.mark.parametrize("step", [0, 5e-5])
