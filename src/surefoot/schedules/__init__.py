@@ -57,6 +57,7 @@ from surefoot.schedules.adam_warmup import radam_warmup as radam_warmup
 from surefoot.schedules.conventions import from_keras as from_keras
 from surefoot.schedules.conventions import from_optax as from_optax
 from surefoot.schedules.conventions import from_timm as from_timm
+from surefoot.schedules.conventions import from_torch as from_torch
 from surefoot.schedules.conventions import from_transformers as from_transformers
 from surefoot.schedules.cosine import cosine as cosine
 from surefoot.schedules.cyclic import cyclic as cyclic
@@ -94,6 +95,7 @@ __all__ = [
     "from_keras",
     "from_optax",
     "from_timm",
+    "from_torch",
     "from_transformers",
     "function",
     "gradient_dependent",

@@ -8,6 +8,7 @@ factors, and the listed exceptions.
 from surefoot.schedules.conventions.keras import from_keras as from_keras
 from surefoot.schedules.conventions.optax import from_optax as from_optax
 from surefoot.schedules.conventions.timm import from_timm as from_timm
+from surefoot.schedules.conventions.torch import from_torch as from_torch
 from surefoot.schedules.conventions.transformers import from_transformers as from_transformers
 
-__all__ = ["from_keras", "from_optax", "from_timm", "from_transformers"]
+__all__ = ["from_keras", "from_optax", "from_timm", "from_torch", "from_transformers"]

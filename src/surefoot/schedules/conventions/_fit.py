@@ -34,7 +34,7 @@ def fitted(schedule: Schedule, total: int | None) -> Schedule:
     Example:
         >>> from surefoot.schedules import cosine, hold, step
         >>> fitted(hold(2) >> cosine(10), 7)
-        hold(2) >> piecewise([[0, 1], [10, 0]], shape="cosine", duration=5)
+        hold(2) >> piecewise([(0, 1), (10, 0)], shape="cosine", duration=5)
         >>> fitted(hold(2) >> step(3), 7)
         hold(2) >> step(3, duration=5)
         >>> fitted(cosine(5, floor=0.1), 7)

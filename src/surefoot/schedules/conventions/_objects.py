@@ -49,8 +49,8 @@ def factor_of(name: str, value: float, base: float) -> float:
     if value == 0:
         return 0.0
     raise InputError(
-        f"The initial lr of a group is 0, and no factor makes it {name} = {value:g}: give the "
-        "group an lr, and its initial_lr too."
+        f"The own value of a group is 0, and no factor makes it {name} = {value:g}: give the group "
+        "a value above 0, an lr in its initial_lr too."
     )
 
 

@@ -48,7 +48,7 @@ def from_keras(schedule: Any, total: int | None = None) -> Schedule:
         ...         return {"initial_learning_rate": 0.0, "decay_steps": 90, "alpha": 0.1,
         ...                 "warmup_target": 0.2, "warmup_steps": 10}
         >>> from_keras(CosineDecay())
-        piecewise([[0, 0], [10, 0.2]], shape="linear", duration=10) >> 0.2 * cosine(90, floor=0.1)
+        piecewise([(0, 0), (10, 0.2)], shape="linear", duration=10) >> 0.2 * cosine(90, floor=0.1)
 
     Reference:
         Chollet et al., Keras, 2015: version 3.15.

@@ -48,7 +48,7 @@ def from_optax(name: Any, *, total: int | None = None, **arguments: Any) -> Sche
     Example:
         >>> from_optax("warmup_cosine_decay_schedule", init_value=0.0, peak_value=0.5,
         ...            warmup_steps=10, decay_steps=100, end_value=0.05)
-        piecewise([[0, 0], [10, 0.5]], shape="linear", duration=10) >> 0.5 * cosine(90, floor=0.1)
+        piecewise([(0, 0), (10, 0.5)], shape="linear", duration=10) >> 0.5 * cosine(90, floor=0.1)
         >>> from_optax("exponential_decay", init_value=0.1, transition_steps=100, decay_rate=0.5)
         0.1 * exponential(gamma=0.5, every=100)
 

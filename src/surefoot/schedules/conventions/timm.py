@@ -62,7 +62,7 @@ def from_timm(scheduler: Any, total: int | None = None) -> "Schedule | dict[str,
         ...         self.base_values, self.noise_range_t, self.param_group_field = [0.5], None, "lr"
         ...         self.optimizer = type("Optimizer", (), {"param_groups": [{"lr": 0.5}]})
         >>> from_timm(StepLRScheduler())
-        piecewise([[0, 0.125], [5, 1]], shape="linear", duration=5) >> step(30)
+        piecewise([(0, 0.125), (5, 1)], shape="linear", duration=5) >> step(30)
 
     Reference:
         Wightman, PyTorch Image Models, 2019: timm 1.0.31.

@@ -23,7 +23,7 @@ from surefoot.schedules.polynomial import linear
 from surefoot.schedules.power import inverse_sqrt
 from surefoot.schedules.table import table
 
-__all__ = ["from_transformers"]
+__all__ = ["from_transformers", "of_lambda"]
 
 _CONTROLLED = {
     "reduce_lr_on_plateau": "plateau(factor=0.1, patience=11, threshold=1e-4, raise_after=None)",
@@ -61,9 +61,9 @@ def from_transformers(
 
     Example:
         >>> from_transformers("linear", 10, 100)
-        piecewise([[0, 0], [10, 1]], shape="linear", duration=10) >> linear(90)
+        piecewise([(0, 0), (10, 1)], shape="linear", duration=10) >> linear(90)
         >>> from_transformers("inverse_sqrt", 10)
-        piecewise([[0, 0], [10, 1]], shape="linear", duration=10) >> inverse_sqrt(10)
+        piecewise([(0, 0), (10, 1)], shape="linear", duration=10) >> inverse_sqrt(10)
 
     Reference:
         Wolf et al., Transformers: State-of-the-Art Natural Language Processing, 2020: version 5.23.
@@ -284,3 +284,35 @@ _NAMES: dict[str, Callable[..., Schedule]] = {
     "cosine_warmup_with_min_lr": _cosine_warmup_with_min_lr,
     "warmup_stable_decay": _warmup_stable_decay,
 }
+
+_LAMBDAS: dict[str, Callable[..., Schedule]] = {
+    "_get_constant_lambda": _constant,
+    "_get_constant_schedule_with_warmup_lr_lambda": _constant_with_warmup,
+    "_get_linear_schedule_with_warmup_lr_lambda": _linear,
+    "_get_cosine_schedule_with_warmup_lr_lambda": _cosine_with_min_lr,
+    "_get_cosine_with_hard_restarts_schedule_with_warmup_lr_lambda": _cosine_with_restarts,
+    "_get_polynomial_decay_schedule_with_warmup_lr_lambda": _polynomial,
+    "_get_inverse_sqrt_schedule_lr_lambda": _inverse_sqrt,
+    "_get_cosine_with_min_lr_schedule_with_warmup_lr_rate_lambda": _cosine_warmup_with_min_lr,
+    "_get_wsd_scheduler_lambda": _warmup_stable_decay,
+}
+"""The functions that Transformers gives to a LambdaLR."""
+
+
+def of_lambda(target: Any) -> Schedule | None:
+    """Return the schedule that a lambda of Transformers is, None for any other function."""
+    made_from = getattr(target, "func", target)
+    if getattr(made_from, "__module__", None) != "transformers.optimization":
+        return None
+    make = _LAMBDAS.get(made_from.__name__)
+    arguments = dict(getattr(target, "keywords", {}))
+    if make is None or getattr(target, "args", ()):
+        return None
+    if "lr_init" in arguments:
+        arguments["lr"] = arguments.pop("lr_init")
+    if make is _cosine_with_min_lr:
+        arguments.setdefault("min_lr_rate", 0.0)
+    try:
+        return make(**arguments)
+    except (InputError, TypeError):
+        return None
