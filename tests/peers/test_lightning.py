@@ -134,3 +134,16 @@ def test_control_by_a_metric_that_lightning_monitors(tmp_path):
     # The first epoch sets the mark, two without progress halve the rate.
     assert by_epoch == [0.1, 0.1, 0.1, 0.05, 0.05]
     assert len(set(rates.seen[:BATCHES])) == 1
+
+
+def test_updates_are_counted_and_epochs_observed(tmp_path):
+    class Observing(Judged):
+        def on_validation_epoch_end(self):
+            self.lr_schedulers().observe(1.0)
+
+    plan = warmup(4) >> hold()
+    model = Observing(plan, 5 * BATCHES, control=plateau(factor=0.5, patience=2))
+    trainer(tmp_path, rates := Rates(), epochs=5).fit(model, loader(), loader())
+    factors = plan.resolve(5 * BATCHES).values()
+    lowered = [1.0] * 3 * BATCHES + [0.5] * 2 * BATCHES
+    assert rates.seen == [0.1 * f * c for f, c in zip(factors, lowered, strict=True)]
