@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -26,7 +27,7 @@ class Field:
     entry: str
     index: int | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key in the group under which its own value is kept."""
         return f"initial_{self.name}"

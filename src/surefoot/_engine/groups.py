@@ -16,6 +16,8 @@ __all__ = [
     "advance",
     "as_written",
     "default_lr",
+    "fill",
+    "fill_each",
     "put",
     "ratios",
     "read",
@@ -85,6 +87,22 @@ def advance(groups: Iterable[dict[str, Any]], factor: float, before: float) -> l
             used.append(as_written(group, before))
             put(group, LR, own(group, LR) * factor)
     return used
+
+
+def fill(groups: Iterable[dict[str, Any]], field: Field, factor: float) -> None:
+    """Give each group its own value of a field × ``factor``."""
+    for group in groups:
+        base = group.get(field.key)
+        if field.index is None and type(base) is float and type(group[field.entry]) is float:
+            group[field.entry] = base * factor
+        else:
+            put(group, field, own(group, field) * factor)
+
+
+def fill_each(groups: Iterable[dict[str, Any]], field: Field, factors: Iterable[float]) -> None:
+    """Give each group its own value of a field × its factor."""
+    for group, factor in zip(groups, factors, strict=True):
+        put(group, field, own(group, field) * factor)
 
 
 def as_written(group: dict[str, Any], factor: float) -> float:

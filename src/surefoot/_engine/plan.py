@@ -46,14 +46,19 @@ class Plan:
         return list(places), which
 
     @property
+    def is_one(self) -> bool:
+        """Whether all groups follow one schedule."""
+        return len(self.schedules) == 1
+
+    @property
     def public(self) -> Schedule | list[Schedule]:
         """The schedules as the user wrote them: one, or a list."""
-        return self.schedules[0] if len(self.schedules) == 1 else list(self.schedules)
+        return self.schedules[0] if self.is_one else list(self.schedules)
 
     def to_json(self) -> Any:
         """Return the schedules in JSON types: one document, or a list."""
         documents = [each.to_dict() for each in self.schedules]
-        return documents[0] if len(documents) == 1 else documents
+        return documents[0] if self.is_one else documents
 
 
 def make(

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from surefoot._base import checks
 from surefoot._engine import given, groups, plan, resume
-from surefoot._engine.fields import LR, Field, own
+from surefoot._engine.fields import LR, Field
 from surefoot._engine.plan import Plan
 from surefoot._engine.skips import Skips, bare
 from surefoot.errors import InputError, StateError
@@ -111,8 +111,7 @@ class Scheduler(LRScheduler):
         self._skips = None if scaler is None else Skips(optimizer, scaler)
         if rates is not None:
             groups.set_base(optimizer, rates)
-        self._control_state = None if control is None else control.start()
-        self._calls = 0
+        self._start(self.control)
         self._follow(plans)
         self._go_to(0)
         self._attach()
@@ -149,9 +148,9 @@ class Scheduler(LRScheduler):
         """
         if self._rates is None:
             return list(groups.read(self.optimizer))
-        written = self._written if self._simple is None else [self._before]
-        late = itertools.repeat(written[-1])
-        pairs = zip(self.optimizer.param_groups, itertools.chain(written, late), strict=False)
+        written = [self._before] if self._rates.is_one else self._written
+        factors = itertools.chain(written, itertools.repeat(written[-1]))
+        pairs = zip(self.optimizer.param_groups, factors, strict=False)
         return [groups.as_written(group, factor) for group, factor in pairs]
 
     @property
@@ -166,7 +165,7 @@ class Scheduler(LRScheduler):
     @property
     def factor(self) -> float:
         """The factor of the controller; 1 without one."""
-        return 1.0 if self._control_state is None else float(self._control_state["factor"])
+        return self._factor
 
     @property
     def control_state(self) -> dict[str, Any] | None:
@@ -182,9 +181,9 @@ class Scheduler(LRScheduler):
         update = checks.count("update", update)
         if self._rates is None:
             return list(groups.read(self.optimizer))
-        factors = self._factors(self._rates, update)
-        pairs = zip(groups.adopt_base(self.optimizer), factors, strict=True)
-        return [base * factor for base, factor in pairs]
+        base = groups.adopt_base(self.optimizer)
+        pairs = zip(base, self._rates.factors(update, len(base)), strict=True)
+        return [each * (factor * self._factor) for each, factor in pairs]
 
     def step(  # type: ignore[override]  # torch's first argument is deprecated
         self, metric: float | None = None, *, grad_norm: float | None = None
@@ -200,7 +199,7 @@ class Scheduler(LRScheduler):
             return
         self._step_count += 1
         self.last_epoch = update = self.last_epoch + 1
-        factor = self._simple(update, _scalar)
+        factor = self._simple(update, _scalar) * self._factor
         self._used = groups.advance(self.optimizer.param_groups, factor, self._before)
         self._before = factor
 
@@ -274,7 +273,7 @@ class Scheduler(LRScheduler):
         if lines and choice == "theirs":
             self._take(state)
         if resume.controller(state) == resume.controller(self.state_dict()) is not None:
-            self._control_state = state["control"]["state"]
+            self._know(state["control"]["state"])
         self._go_to(state["update"])
         self._calls = state["calls"] % self.calls_per_update
 
@@ -288,18 +287,28 @@ class Scheduler(LRScheduler):
         control = state["control"] and controller_from_dict(state["control"]["controller"])
         for each, base in zip(plans, bases, strict=True):
             groups.set_base(self.optimizer, base, each.field)
-        self.control = control
-        self._control_state = None if control is None else control.start()
+        self._start(control)
         self._follow(plans)
+
+    def _start(self, control: Controller | None) -> None:
+        """Let ``control`` control, from its beginning."""
+        self.control = control
+        self._know(None if control is None else control.start())
+
+    def _know(self, state: dict[str, Any] | None) -> None:
+        """Make ``state`` what the controller remembers."""
+        self._control_state = state
+        self._factor = 1.0 if state is None else float(state["factor"])
 
     def _follow(self, plans: tuple[Plan, ...]) -> None:
         """Make ``plans`` the ones that are followed."""
         self._plans = plans
+        self._before, self._written = 1.0, [1.0]  # the factors written last: of all, or of each
         self._rates = next((each for each in plans if each.field == LR), None)
         # The usual case, one schedule of the lr and no more, has a short way through step().
-        usual = len(plans) == 1 and self._rates is not None and len(plans[0].schedules) == 1
-        bare = self.control is None and self._skips is None and self.calls_per_update == 1
-        self._simple = plans[0].schedules[0].evaluate if usual and bare else None
+        usual = len(plans) == 1 and self._rates is not None and plans[0].is_one
+        plain = self._skips is None and self.calls_per_update == 1
+        self._simple = plans[0].schedules[0].evaluate if usual and plain else None
 
     def _go_to(self, update: int) -> None:
         """Be where ``update`` updates were made, and write what the next one uses."""
@@ -308,8 +317,8 @@ class Scheduler(LRScheduler):
         self._calls = 0
         if self._skips is not None:
             self._skips.forget()
-        self._used = self.lr_at(max(update - 1, 0))
         self._write()
+        self._used = self.lr_at(max(update - 1, 0))
 
     def _step(self, metric: float | None, grad_norm: float | None) -> None:
         """Do what :meth:`step` does, in every case."""
@@ -321,11 +330,11 @@ class Scheduler(LRScheduler):
             self._fold(observation)
         self._calls = 0
         made, skipped = (True, 0) if self._skips is None else self._skips.take()
-        if made:
-            self._used = self.next_lr
-            self._step_count += 1
         self.last_epoch = max(self.last_epoch + made - skipped, 0)
-        self._write()
+        used = self._write()
+        if made:
+            self._used = used
+            self._step_count += 1
 
     def _settle(self) -> None:
         """Correct the number of the update by the skips that the device has not told of yet."""
@@ -333,22 +342,30 @@ class Scheduler(LRScheduler):
             self.last_epoch = max(self.last_epoch - skipped, 0)
             self._write()
 
-    def _write(self) -> None:
-        """Write what the next update uses into the groups."""
+    def _write(self) -> list[float]:
+        """Write what the next update uses into the groups; return the rates that were there."""
+        held, update = self.optimizer.param_groups, self.last_epoch
+        used = None
         for each in self._plans:
-            factors = self._factors(each, self.last_epoch)
             if each is self._rates:
-                self._written, self._before = factors, factors[0]
-            for group, factor in zip(self.optimizer.param_groups, factors, strict=True):
-                groups.put(group, each.field, own(group, each.field) * factor)
+                used = self._write_rates(each)
+            elif each.is_one:
+                groups.fill(held, each.field, each.schedules[0].evaluate(update, _scalar))
+            else:
+                groups.fill_each(held, each.field, each.factors(update, len(held)))
+        return list(groups.read(self.optimizer)) if used is None else used
 
-    def _factors(self, each: Plan, update: int) -> list[float]:
-        """Return the factor of each group, with that of the controller."""
-        factors = each.factors(update, len(self.optimizer.param_groups))
-        if each is self._rates and self._control_state is not None:
-            control = self.factor
-            return [factor * control for factor in factors]
-        return factors
+    def _write_rates(self, each: Plan) -> list[float]:
+        held, update = self.optimizer.param_groups, self.last_epoch
+        if each.is_one:
+            factor = each.schedules[0].evaluate(update, _scalar) * self._factor
+            used = groups.advance(held, factor, self._before)
+            self._before = factor
+            return used
+        used = self.next_lr
+        self._written = [factor * self._factor for factor in each.factors(update, len(held))]
+        groups.fill_each(held, each.field, self._written)
+        return used
 
     def _observation(self, metric: Any, grad_norm: Any) -> dict[str, float] | None:
         """Return what the controller is told, None where there is nothing."""
@@ -366,7 +383,8 @@ class Scheduler(LRScheduler):
     def _fold(self, observation: Mapping[str, float]) -> None:
         """Let the controller go on."""
         if self.control is not None and self._control_state is not None:
-            self._control_state, _ = self.control.update(self._control_state, observation)
+            state, _ = self.control.update(self._control_state, observation)
+            self._know(state)
 
     def _attach(self) -> None:
         """Ask the optimizer to tell when its own state is loaded, which overwrites what is ours."""
