@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from surefoot._base.checks import count
 from surefoot.errors import InputError
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.conventions._fit import fitted
@@ -54,6 +55,7 @@ def from_keras(schedule: Any, total: int | None = None) -> Schedule:
         Chollet et al., Keras, 2015: version 3.15.
     """
     kind = stock(schedule, _CLASSES, ("__call__",))
+    total = None if total is None else count("total", total, least=1)
     if kind is not None:
         return fitted(_CLASSES[kind](schedule.get_config(), total), total)
     if total is None or not any(

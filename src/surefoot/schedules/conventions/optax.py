@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+from surefoot._base.checks import count
 from surefoot.errors import InputError
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.conventions._fit import fitted
@@ -62,6 +63,7 @@ def from_optax(name: Any, *, total: int | None = None, **arguments: Any) -> Sche
             f"name must be a schedule function of optax, one of {', '.join(_FUNCTIONS)}, "
             f"not {word!r:.60}."
         )
+    total = None if total is None else count("total", total, least=1)
     try:
         schedule = make(total, **arguments) if make in _MAY_RISE else make(**arguments)
     except TypeError as error:

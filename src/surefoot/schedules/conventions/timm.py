@@ -78,6 +78,7 @@ def from_timm(scheduler: Any, total: int | None = None) -> "Schedule | dict[str,
             f"scheduler must be one of timm's {', '.join(_CURVES)}, or another of its Schedulers "
             f"together with total, not {type(scheduler).__name__}."
         )
+    total = None if total is None else count("total", total, least=1)
     groups = scheduler.optimizer.param_groups
     curves: list[Schedule] = []
     for g, base in enumerate(reals(scheduler.base_values)):
@@ -129,7 +130,8 @@ def _warmed(group: _Group, body: Schedule) -> Schedule | None:
         return body
     if getattr(s, "warmup_prefix", True):
         return ramp(group.share("warmup_lr_init"), 1.0, n) >> body
-    return _over(body, [group.at(t) for t in range(n)])
+    first, rise = float(s.warmup_lr_init), float(s.warmup_steps[group.index])
+    return _over(body, [factor_of("the lr", first + t * rise, group.base) for t in range(n)])
 
 
 def _over(body: Schedule, warmup: list[float]) -> Schedule | None:
