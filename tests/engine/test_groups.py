@@ -6,6 +6,7 @@ from torch import nn
 
 from surefoot import InputError
 from surefoot._engine import groups
+from surefoot._engine.fields import Field
 
 USUAL = {
     "SGD": 0.1,
@@ -83,6 +84,22 @@ def test_a_group_without_lr_is_refused_by_its_number():
     del made.param_groups[1]["lr"]
     with pytest.raises(InputError, match="group 1 of SGD has none"):
         groups.read(made)
+
+
+def test_a_whole_number_becomes_a_rate_and_a_base_of_another_kind_a_number():
+    made = optimizer(1, 0.5)
+    made.param_groups[1]["initial_lr"] = torch.tensor(0.5)  # as torch's schedulers leave it
+    assert groups.advance(made.param_groups, 0.5, 1.0) == [1.0, 0.5]
+    assert groups.read(made) == (0.5, 0.25)
+    assert [type(group["lr"]) for group in made.param_groups] == [float, float]
+    assert groups.adopt_base(made) == [1.0, 0.5]
+
+
+def test_one_place_of_a_list_or_tuple_is_written():
+    group = {"betas": (0.9, 0.99), "list": [1.0, 2.0], "tensors": (torch.tensor(1.0), 2.0)}
+    for entry in group:
+        groups.put(group, Field(f"{entry}.0", entry, 0), 0.5)
+    assert group == {"betas": (0.5, 0.99), "list": [0.5, 2.0], "tensors": (torch.tensor(0.5), 2.0)}
 
 
 def test_a_tensor_lr_is_filled_in_place():

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from surefoot import InputError, Scheduler
+from surefoot._engine import skips
 from surefoot.schedules import linear, plateau
 
 SKIPPED = (1, 2, 5)
@@ -171,6 +172,51 @@ def test_says_what_is_not_allowed():
     with pytest.raises(InputError, match="tells of its steps; a Wrapped has no hooks"):
         Scheduler(Wrapped(optimizer), linear(20), scaler=torch.amp.GradScaler("cpu"))
     assert Scheduler(Wrapped(optimizer), linear(20)).next_lr == [0.1]
+
+
+class Slow(skips.Parcel):
+    """A parcel that is three questions under way, or longer, as from a device far behind."""
+
+    asked_at_most = 3
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.asked = 0
+
+    def arrived(self):
+        self.asked += 1
+        return self.asked > self.asked_at_most
+
+    def wait(self):
+        self.asked = self.asked_at_most
+
+
+@pytest.mark.parametrize("delay", [3, 10**9])
+def test_a_skip_that_is_known_late_sets_the_update_back(monkeypatch, delay):
+    monkeypatch.setattr(skips, "Parcel", type("Parcel", (Slow,), {"asked_at_most": delay}))
+    monkeypatch.setattr(skips, "LATEST", 6)
+    parameter, optimizer, scaler, scheduler = training(fused=True)
+    counted = []
+    for t in range(24):
+        step_optimizer(parameter, optimizer, scaler, infinite=t in SKIPPED)
+        scheduler.step()
+        counted.append(scheduler.updates)
+        assert scheduler.next_lr == [0.1 * linear(20)(scheduler.updates)]
+        true = t + 1 - sum(skip <= t for skip in SKIPPED)
+        assert true <= scheduler.updates <= true + len(SKIPPED)
+    assert counted[2] == 3  # ahead
+    assert counted[-1] == 24 - len(SKIPPED)  # and set back
+
+
+def test_a_checkpoint_waits_for_what_is_under_way(monkeypatch):
+    monkeypatch.setattr(skips, "Parcel", type("Parcel", (Slow,), {"asked_at_most": 10**9}))
+    parameter, optimizer, scaler, scheduler = training(fused=True)
+    for t in range(7):
+        step_optimizer(parameter, optimizer, scaler, infinite=t in SKIPPED)
+        scheduler.step()
+    assert scheduler.updates == 7
+    assert scheduler.state_dict()["update"] == scheduler.updates == 4
+    assert optimizer.param_groups[0]["lr"] == scheduler.next_lr[0] == 0.1 * linear(20)(4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")

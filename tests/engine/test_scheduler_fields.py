@@ -113,6 +113,21 @@ def test_each_group_follows_its_own_schedule_and_a_late_one_the_last(as_tensor):
     assert scheduler.schedules == {"lr": [linear(4), warmup(4)]}
 
 
+def test_any_field_may_have_a_schedule_for_each_group():
+    optimizer = adam(0.1, 0.2)
+    Scheduler(optimizer, {"weight_decay": [linear(4), hold(4)]}).seek(2)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.1]
+
+
+def test_the_names_that_torch_uses_are_there_for_those_who_read_them():
+    scheduler = Scheduler(adam(0.1), linear(4))
+    scheduler.step()
+    assert scheduler._last_lr == scheduler.get_last_lr() == [0.1 * 0.75]
+    assert (scheduler.base_lrs, scheduler.last_epoch, scheduler._step_count) == ([0.1], 1, 2)
+    scheduler._step_count += 1  # Accelerate does so
+    assert scheduler._step_count == 3
+
+
 def test_a_late_group_is_adopted_in_every_field():
     optimizer = adam(0.1)
     scheduler = Scheduler(optimizer, {"lr": linear(4), "weight_decay": [linear(4)]})

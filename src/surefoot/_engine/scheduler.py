@@ -395,7 +395,7 @@ class Scheduler(LRScheduler):
                 inner.register_load_state_dict_pre_hook(partial(_before_loading, me)),
                 inner.register_load_state_dict_post_hook(partial(_after_loading, me)),
             ):
-                weakref.finalize(self, handle.remove)
+                weakref.finalize(self, handle.remove).atexit = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -10,10 +10,40 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InputError
 
-__all__ = ["Skips", "bare"]
+__all__ = ["LATEST", "Parcel", "Skips", "bare"]
 
 LATEST = 100
 """Updates after which a count that is still on its way is waited for."""
+
+
+class Parcel:
+    """A number on its way from its device to the host, without anyone waiting for it.
+
+    Only where a device can copy beside its work; from others it is fetched at once.
+    """
+
+    def __init__(self, number: Tensor) -> None:
+        self._arrival: torch.Event | None = None
+        if number.device.type not in ("cuda", "xpu"):
+            self._copy = number.to("cpu", copy=True)
+            return
+        self._copy = torch.empty((), dtype=number.dtype, pin_memory=True)
+        self._copy.copy_(number, non_blocking=True)
+        self._arrival = torch.Event(number.device)
+        self._arrival.record()
+
+    def arrived(self) -> bool:
+        """Return whether it is there."""
+        return self._arrival is None or self._arrival.query()
+
+    def wait(self) -> None:
+        """Wait for it."""
+        if self._arrival is not None:
+            self._arrival.synchronize()
+
+    def open(self) -> int:
+        """Return the number, once it is there."""
+        return int(self._copy)
 
 
 class Skips:
@@ -42,8 +72,7 @@ class Skips:
         self._asked = False  # a step that the device may have skipped
         self._moved: Tensor | None = None  # on the device: whether one of these was made
         self._sum: Tensor | None = None  # on the device: takes without a step
-        self._copy: Tensor | None = None  # of the sum, on its way
-        self._arrival: torch.Event | None = None
+        self._parcel: Parcel | None = None  # the sum, on its way
         self._told = 0
         self._waited = 0
         self._attach()
@@ -86,29 +115,25 @@ class Skips:
         self._moved |= found == 0
 
     def _skipped(self, *, wait: bool) -> int:
+        """Return the takes that are known late and were not told yet."""
         if self._sum is None:
             return 0
-        if wait or self._sum.device.type not in ("cuda", "xpu"):
-            self._copy, self._arrival = None, None
-            return self._tell(self._sum)
-        if self._copy is None or self._arrival is None:
-            self._copy = torch.empty((), dtype=torch.int64, pin_memory=True)
-            self._copy.copy_(self._sum, non_blocking=True)
-            self._arrival = torch.Event(self._sum.device)
-            self._arrival.record()
-            self._waited = 0
-            return 0
+        if wait:
+            self._parcel = None
+            return self._tell(int(self._sum))
+        if self._parcel is None:
+            self._parcel, self._waited = Parcel(self._sum), 0
         self._waited += 1
-        if self._waited >= LATEST:
-            self._arrival.synchronize()
-        if not self._arrival.query():
+        if self._waited > LATEST:
+            self._parcel.wait()
+        if not self._parcel.arrived():
             return 0
-        copy, self._copy, self._arrival = self._copy, None, None
-        return self._tell(copy)
+        parcel, self._parcel = self._parcel, None
+        return self._tell(parcel.open())
 
-    def _tell(self, total: Tensor) -> int:
-        before, self._told = self._told, int(total)
-        return self._told - before
+    def _tell(self, total: int) -> int:
+        before, self._told = self._told, total
+        return total - before
 
     def _attach(self) -> None:
         inner = bare(self._optimizer)
@@ -118,10 +143,10 @@ class Skips:
                 f"{type(self._optimizer).__name__} has no hooks: give the one inside of it."
             )
         handle = inner.register_step_post_hook(partial(_told_of_step, weakref.ref(self)))
-        weakref.finalize(self, handle.remove)
+        weakref.finalize(self, handle.remove).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_copy": None, "_arrival": None}
+        return {**vars(self), "_parcel": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
