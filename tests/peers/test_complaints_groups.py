@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as torch_schedulers
 from transformers import get_linear_schedule_with_warmup
 from transformers.optimization import GreedyLR
 
-from surefoot import Scheduler
+from surefoot import Scheduler, layer_decay
 from surefoot.schedules import cosine, exponential, hold, linear, plateau, warmup
 from tests.peers.loops import rates, sgd, used
 from tests.peers.test_complaints_resume import STOCK
@@ -189,3 +189,15 @@ def test_36_groups_whose_rates_are_scaled():
     assert rates(timms) == pytest.approx([first, first / 2])
     assert rates(torchs) == pytest.approx([first, first])  # the scale is not looked at
     assert rates(mine) == pytest.approx([first, first / 2])  # it is in the group's own rate
+
+
+def test_36_groups_by_layer_hold_their_rates():
+    model = torch.nn.Sequential(*[torch.nn.Linear(2, 2) for _ in range(3)])
+    for make in (
+        lambda o: torch_schedulers.CosineAnnealingLR(o, 10),
+        lambda o: Scheduler(o, cosine(10)),
+    ):
+        optimizer = torch.optim.SGD(layer_decay(model, 0.5, lr=0.1), lr=0.1)
+        used(optimizer, make(optimizer), 3)
+        now = 0.1 * cosine(10)(3)
+        assert rates(optimizer) == pytest.approx([now / 4, now / 2, now])
