@@ -16,6 +16,7 @@ from surefoot.schedules import (
     cosine,
     cyclic,
     exponential,
+    from_json,
     from_keras,
     from_optax,
     from_timm,
@@ -26,6 +27,7 @@ from surefoot.schedules import (
     multi_step,
     piecewise,
     polynomial,
+    schedule,
     step,
     table,
     tanh,
@@ -46,27 +48,35 @@ def close(values, exact):
     np.testing.assert_allclose(values, exact, rtol=1e-12, atol=1e-12)
 
 
+def check(plan, exact):
+    """Check all factors, and that the schedule is one that can be written and read."""
+    close(plan.values(), exact)
+    assert from_json(plan.to_json()) == plan
+    assert schedule(str(plan)) == plan
+    assert plan.describe()
+
+
 @pytest.mark.parametrize("case", cases("optax"))
 def test_the_values_of_optax(case):
     arguments = dict(case["arguments"])
     if scales := arguments.get("boundaries_and_scales"):
         arguments["boundaries_and_scales"] = {int(when): scale for when, scale in scales.items()}
     total = len(case["values"])
-    close(from_optax(case["name"], total=total, **arguments).values(), case["values"])
+    check(from_optax(case["name"], total=total, **arguments), case["values"])
 
 
 @pytest.mark.parametrize("case", cases("transformers"))
 def test_the_values_of_transformers(case):
-    schedule = from_transformers(
+    plan = from_transformers(
         case["name"], case["warmup"], case["total"], lr=GOLDEN["lr"], **case["arguments"]
     )
-    close(schedule.values(), case["values"])
+    check(plan, case["values"])
 
 
 @pytest.mark.parametrize("case", cases("keras"))
 def test_the_values_of_keras(case):
     kind = type(case["kind"], (), {"get_config": lambda self: case["config"]})
-    close(from_keras(kind(), total=len(case["values"])).values(), case["values"])
+    check(from_keras(kind(), total=len(case["values"])), case["values"])
 
 
 @pytest.mark.parametrize("case", cases("timm"))
@@ -77,8 +87,8 @@ def test_the_values_of_timm(case):
     exact = np.asarray(case["values"])
     found = from_timm(kind(), total=exact.shape[1])
     schedules = found["lr"] if isinstance(found, dict) else [found] * len(exact)
-    for schedule, values in zip(schedules, exact, strict=True):
-        close(schedule.values(), values)
+    for plan, values in zip(schedules, exact, strict=True):
+        check(plan, values)
 
 
 PLANS: list[Schedule] = [

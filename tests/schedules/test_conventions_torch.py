@@ -360,6 +360,29 @@ def test_a_stepped_composite_whose_start_is_lost_says_so():
         from_torch(scheduler)
 
 
+def test_what_has_no_factors_says_so():
+    optimizer = sgd((0.3, 0.0))
+    with pytest.raises(
+        InputError, match=r"no factor makes it the lr = 0.01: give the group a value"
+    ):
+        from_torch(library.CosineAnnealingLR(optimizer, 10, 0.01))
+    check(lambda o: library.CosineAnnealingLR(o, 10), 10, make_optimizer=lambda: sgd((0.3, 0.0)))
+    with pytest.raises(InputError, match="no factor makes it the lr"):
+        from_torch(library.CyclicLR(sgd(), 0.0, 0.3, 5))
+
+
+def test_groups_that_came_late_are_told():
+    optimizer = sgd()
+    scheduler = library.StepLR(optimizer, 5)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1})
+    with pytest.raises(InputError, match="there are 3, and it was made for 2"):
+        from_torch(scheduler)
+
+
+def test_a_scheduler_of_torch_elsewhere_is_a_table():
+    check(lambda o: torch.optim.swa_utils.SWALR(o, 0.05, 7), 30, given_total=30)
+
+
 @settings(max_examples=60)
 @given(
     total=st.integers(2, 200),

@@ -68,6 +68,11 @@ def from_torch(scheduler: Any, total: int | None = None) -> "Schedule | dict[str
     kind = _kind(scheduler, total)
     total = None if total is None else count("total", total, least=1)
     groups = scheduler.optimizer.param_groups
+    if len(groups) != (known := _groups(scheduler)):
+        raise InputError(
+            f"scheduler must know all groups of its optimizer: there are {len(groups)}, and it was "
+            f"made for {known}. Convert it before groups are added; Scheduler adopts late ones."
+        )
     parts = [Part(scheduler, g, _initial(group)) for g, group in enumerate(groups)]
     curves = [closed(part, total) if kind else None for part in parts]
     field = momentum_field(scheduler)
@@ -118,6 +123,12 @@ def _plateau(s: Any) -> str:
         "scheduler must follow t, and a ReduceLROnPlateau follows a metric: give the Scheduler a "
         f"control instead, control=plateau({', '.join(arguments)}), and any schedule beside it."
     )
+
+
+def _groups(scheduler: Any) -> int:
+    """Return how many groups a scheduler was made for."""
+    parts = children(scheduler)
+    return _groups(parts[0]) if parts else len(scheduler.base_lrs)
 
 
 def _initial(group: dict[str, Any]) -> float:
