@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from torch.optim import Optimizer
 
 from surefoot._base import checks
@@ -96,7 +97,10 @@ def make(
 
 def _check_below_one(optimizer: Optimizer, plan: Plan) -> None:
     """Refuse a momentum that a factor above 1 would take to 1 or more, where it never forgets."""
-    peaks = [float(each.values(min(each.total, 1000)).max()) for each in plan.schedules]
+    peaks = [
+        float(each(np.linspace(0, each.total - 1, min(each.total, 1000)).round()).max())
+        for each in plan.schedules
+    ]
     for index, group in enumerate(optimizer.param_groups):
         held = float(group.get(plan.field.key, fields.value(group, plan.field)))
         peak = peaks[min(index, len(peaks) - 1)]
