@@ -156,6 +156,19 @@ def test_arguments_that_are_not_the_libraries():
         from_transformers("reduce_lr_on_plateau")
 
 
+def test_steps_that_are_not_whole_are_no_shares_of_the_run():
+    for name in ("transition_steps", "transition_begin"):
+        steps = {"transition_steps": 5, name: 0.5}
+        with pytest.raises(InputError, match=f"{name} must be a whole number of updates here"):
+            from_optax("exponential_decay", init_value=0.1, decay_rate=0.9, **steps)
+    whole = from_optax("cosine_decay_schedule", init_value=0.1, decay_steps=100.0)
+    assert whole == 0.1 * cosine(100)
+    with pytest.raises(InputError, match="timescale must be a whole number"):
+        from_transformers("inverse_sqrt", 5, timescale=0.5)
+    with pytest.raises(InputError, match="num_decay_steps must be a whole number"):
+        from_transformers("warmup_stable_decay", 5, 50, num_decay_steps=0.5)
+
+
 @pytest.mark.parametrize(
     ("read", "words"),
     [

@@ -34,6 +34,11 @@ class _Optimizer:
         self.defaults = optimizer.defaults
         self._opt_called = True
 
+    def reset(self) -> None:
+        """Give each group of the stand-in its initial lr."""
+        for group in self.param_groups:
+            group.update(lr=group["initial_lr"])
+
     def step(self) -> None:
         """Do nothing: the rates alone matter."""
 
@@ -115,8 +120,7 @@ def _steps(scheduler: Any) -> int:
 
 def _start_again(scheduler: Any, optimizer: _Optimizer) -> None:
     """Do with a stepped scheduler what its constructor, and those of its parts, did."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"]
+    optimizer.reset()
     _construct(scheduler, optimizer)
 
 
@@ -131,8 +135,7 @@ def _construct(scheduler: Any, optimizer: _Optimizer) -> None:
         scheduler._initial_step()
     elif "_milestones" in vars(scheduler):
         scheduler.last_epoch = 0
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
+        optimizer.reset()
         _undo(scheduler)
         parts[bisect.bisect_right(scheduler._milestones, 0)]._initial_step()
 

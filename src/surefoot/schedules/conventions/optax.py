@@ -7,7 +7,7 @@ from surefoot._base.checks import count
 from surefoot.errors import InputError
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.conventions._fit import fitted
-from surefoot.schedules.conventions._objects import tabled
+from surefoot.schedules.conventions._objects import tabled, whole
 from surefoot.schedules.conventions._shapes import (
     after,
     drops,
@@ -65,11 +65,31 @@ def from_optax(name: Any, *, total: int | None = None, **arguments: Any) -> Sche
         )
     total = None if total is None else count("total", total, least=1)
     try:
-        schedule = make(total, **arguments) if make in _MAY_RISE else make(**arguments)
+        given = _whole_steps(arguments)
+        schedule = make(total, **given) if make in _MAY_RISE else make(**given)
     except TypeError as error:
         words = str(error).replace(f"{make.__name__}()", f"optax's {word}")
         raise InputError(f"arguments are not those of optax: {words}.") from None
     return fitted(schedule, total)
+
+
+_STEPS = ("transition_steps", "transition_begin", "decay_steps", "warmup_steps")
+
+
+def _whole_steps(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with all numbers of steps as ints; a float is no share of the run here.
+
+    Raises:
+        InputError: a number of steps is not whole.
+    """
+    steps = {name: _int(name, arguments[name]) for name in _STEPS if name in arguments}
+    return {**arguments, **steps}
+
+
+def _int(name: str, value: Any) -> int:
+    if not whole(value):
+        raise InputError(f"{name} must be a whole number of updates here, not {value!r}.")
+    return int(value)
 
 
 def _constant(value: float) -> Schedule:
@@ -110,7 +130,7 @@ def _cumulative(
                 "boundaries_and_scales must have boundaries and scales ≥ 0, not "
                 f"{boundary!r}: {scale!r}."
             )
-        points.append((boundary, points[-1][1] * scale))
+        points.append((_int("boundaries_and_scales", boundary), points[-1][1] * scale))
     return points
 
 
@@ -250,7 +270,7 @@ def _warmup_exponential(
 
 
 def _sgdr(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
-    cycles = list(cosine_kwargs)
+    cycles = [_whole_steps(cycle) for cycle in cosine_kwargs]
     schedules = [_warmup_cosine(**cycle) for cycle in cycles]
     boundaries: list[int] = []
     for cycle in cycles[:-1]:
@@ -260,7 +280,7 @@ def _sgdr(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
 
 def _join(schedules: Iterable[Any], boundaries: Iterable[int]) -> Schedule:
     parts = [_part(part) for part in schedules]
-    edges = [0, *boundaries]
+    edges = [0, *(_int("boundaries", boundary) for boundary in boundaries)]
     if len(edges) != len(parts) or edges != sorted(edges):
         raise InputError(
             "boundaries must be rising updates, one less than schedules, not "

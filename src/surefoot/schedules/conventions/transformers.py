@@ -166,7 +166,8 @@ def _polynomial(
 
 
 def _inverse_sqrt(num_warmup_steps: int, timescale: int | None = None) -> Schedule:
-    return _warmed(num_warmup_steps, inverse_sqrt(timescale or num_warmup_steps or 10_000))
+    scale = count("timescale", timescale or num_warmup_steps or 10_000, least=1)
+    return _warmed(num_warmup_steps, inverse_sqrt(scale))
 
 
 def _cosine_with_min_lr(
@@ -216,7 +217,8 @@ def _warmup_stable_decay(
     min_lr_ratio: float = 0.0,
     num_cycles: float = 0.5,
 ) -> Schedule:
-    warmup, decay = count("num_warmup_steps", num_warmup_steps), num_decay_steps
+    warmup = count("num_warmup_steps", num_warmup_steps)
+    decay = count("num_decay_steps", num_decay_steps)
     if num_stable_steps is None:
         if num_training_steps is None:
             raise InputError("num_training_steps or num_stable_steps is needed: give one of them.")
@@ -309,7 +311,7 @@ def of_lambda(target: Any) -> Schedule | None:
     if make is None or getattr(target, "args", ()):
         return None
     if "lr_init" in arguments:
-        arguments["lr"] = arguments.pop("lr_init")
+        arguments.update(lr=arguments.pop("lr_init"))
     if make is _cosine_with_min_lr:
         arguments.setdefault("min_lr_rate", 0.0)
     try:
