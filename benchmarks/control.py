@@ -2,7 +2,7 @@
 
 Each run makes the same updates; the validation set is cut in two halves, one that control observes
 (40 times) and one that scores the end of the run. Every method starts from the best constant rate
-of a grid (4 per decade, scored on the observed half), from a fourth of it and from four times it.
+of a grid (3 per decade, scored on the observed half), from a fourth of it and from four times it.
 
 Score = loss of the method ÷ loss of the best constant rate, mean of three seeds that chose no rate.
 Defaults were chosen on the tuning tasks (``control.py candidates`` prints what was tried); the
@@ -23,7 +23,7 @@ from transformers.optimization import GreedyLR
 import surefoot as sf
 from surefoot.schedules import gradient_dependent, plateau
 
-UPDATES, OBSERVATIONS = 1600, 40
+UPDATES, OBSERVATIONS = 1200, 40
 EVERY = UPDATES // OBSERVATIONS
 SEEDS = 3
 STARTS = (0.25, 1.0, 4.0)
@@ -167,7 +167,7 @@ def mean_losses(trial, lr, method, first_seed):
 def table(split, trials, methods):
     scores = {name: {start: [] for start in STARTS} for name in methods}
     for trial in trials:
-        grid = sf.grid(1e-4, 10, per_decade=4)
+        grid = sf.grid(1e-3, 10, per_decade=3)
         best = min(grid, key=lambda lr: mean_losses(trial, lr, Fold, 0)[0])
         reference = mean_losses(trial, best, Fold, 100)[1]
         for name, method in methods.items():

@@ -94,6 +94,17 @@ def test_a_raise_that_helps_stays():
     assert factors(control, [1.0, 1.0, 1.0, 0.9, 0.8, 0.7])[1:] == [0.5, 1.0, 1.0, 1.0, 1.0]
 
 
+def test_a_raise_that_makes_it_worse_than_all_before_is_given_up_at_once():
+    control = plateau(patience=3, raise_after=1, cooldown=0)
+    still = [1.0, 1.1, 1.0, 1.2, 1.0, 1.1, 1.0]
+    assert factors(control, still) == [1.0] * 3 + [0.5] * 3 + [1.0]
+    assert factors(control, [*still, 1.1, 1.2])[-2:] == [1.0, 0.25]
+    assert factors(control, [*still, 1.09, 1.1, 1.1])[-3:] == [1.0, 1.0, 0.25]
+    cool = plateau(patience=3, raise_after=1, cooldown=1)
+    seen = [1.0, 1.1, 1.0, 1.2, 9.9, 1.0, 1.1, 1.0, 9.9, 9.9]
+    assert factors(cool, seen) == [1.0] * 3 + [0.5] * 4 + [1.0] * 2 + [0.25]
+
+
 def test_where_the_rate_cannot_change_nothing_happens():
     assert set(factors(plateau(patience=1, low=1, cooldown=9), [1.0] * 20)) == {1.0}
 

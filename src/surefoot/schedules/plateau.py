@@ -30,7 +30,8 @@ class Plateau(Controller):
       spike has t = −√3 exactly and is none; a run that comes back from a spike is one.
     * Stall:  ``patience`` observations in a row without improvement, and no recovery.
     * Stalls 1 … ``raise_after`` in a row:  factor ← max(low, factor · ``factor``).
-      The next one:  factor ← min(high, level before stall 1 / ``factor``), once.
+      The next one:  factor ← min(high, level before stall 1 / ``factor``), once. An observation
+      worse than all of the last max(patience, 3) before the raise is the next stall at once.
       All later ones:  factor ← max(low, least level · ``factor``).
       An improvement ends the row. So without any improvement the rate is raised once at most.
 
@@ -112,6 +113,7 @@ class Plateau(Controller):
             "stalls": 0,  # stalls in a row
             "top": 1.0,  # the factor before the first of them
             "least": None,  # the lowest of their levels, while the rate is raised
+            "worst": None,  # of the last observations before the raise, while it lasts
         }
 
     def update(self, state: State, observation: Mapping[str, Any]) -> tuple[State, float]:
@@ -127,7 +129,8 @@ class Plateau(Controller):
         sign = 1 if self.mode == "min" else -1
         margin = 0.0 if best is None else self.threshold * (abs(best) if self.relative else 1)
         if best is None or sign * (best - value) > margin:
-            new |= {"best": value, "bad": 0, "recent": [], "stalls": 0, "least": None}
+            new |= {"best": value, "bad": 0, "recent": [], "stalls": 0}
+            new |= {"least": None, "worst": None}
             new["wait"] = max(0, new["wait"] - 1)
         elif new["wait"]:
             new["wait"] -= 1
@@ -135,7 +138,9 @@ class Plateau(Controller):
             size = min(max(self.patience, 3), LONGEST)
             new["recent"] = [*new["recent"][1 - size :], value]
             new["bad"] += 1
-            if new["bad"] >= self.patience and not _falls(new["recent"], sign, margin):
+            worse = new["worst"] is not None and sign * (value - new["worst"]) > 0
+            late = new["bad"] >= self.patience and not _falls(new["recent"], sign, margin)
+            if worse or late:
                 self._stall(new)
         return new, new["factor"]
 
@@ -153,7 +158,9 @@ class Plateau(Controller):
             new["top"] = new["factor"]
         raised = min(self.high, new["top"] / self.factor)
         if new["stalls"] - 1 == self.raise_after and raised > new["factor"]:
-            new |= {"least": new["factor"], "factor": raised, "recent": [], "wait": self.cooldown}
+            worst = max if self.mode == "min" else min
+            new |= {"least": new["factor"], "worst": worst(new["recent"], default=None)}
+            new |= {"factor": raised, "recent": [], "wait": self.cooldown}
         else:
             self._lower(new)
 
@@ -161,7 +168,7 @@ class Plateau(Controller):
         level = new["factor"] if new["least"] is None else new["least"]
         lowered = max(self.low, level * self.factor)
         if lowered != new["factor"]:
-            new |= {"factor": lowered, "least": None, "wait": self.cooldown}
+            new |= {"factor": lowered, "least": None, "worst": None, "wait": self.cooldown}
 
     def _meet_nan(self, new: State, value: float) -> None:
         """Do what ``on_nan`` says with a metric that is not finite."""
