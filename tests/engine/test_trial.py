@@ -319,5 +319,14 @@ def test_the_untrained_loss_is_measured_as_a_member_is_judged():
 
 @pytest.mark.parametrize("schedule", ["linear()", None])
 def test_factors_run_over_the_whole_budget(schedule):
-    factors = Trial(**{**GOOD, "schedule": schedule, "steps": 4}).factors()
+    trial = Trial(**{**GOOD, "schedule": schedule, "steps": 4})
+    factors = trial.factors(trial.build(0.1)[1])
     assert [factors(t) for t in range(4)] == ([1.0, 0.75, 0.5, 0.25] if schedule else [1.0] * 4)
+
+
+@pytest.mark.parametrize(("kind", "updates"), [(torch.optim.Adam, 20), (torch.optim.SGD, 100)])
+def test_an_automatic_warm_up_depends_on_the_optimizer(kind, updates):
+    options = {"betas": (0.9, 0.9)} if kind is torch.optim.Adam else {}
+    trial = Trial(**{**GOOD, "schedule": "warmup('auto') >> hold()", "steps": 1000})
+    factors = trial.factors(kind(linear().parameters(), lr=0.1, **options))
+    assert [factors(t) < 1 for t in (updates - 2, updates - 1)] == [True, False]

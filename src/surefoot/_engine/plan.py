@@ -15,7 +15,7 @@ from surefoot.errors import InputError
 from surefoot.schedules import Schedule, _scalar
 from surefoot.schedules import schedule as read_schedule
 
-__all__ = ["Plan", "make", "total_of"]
+__all__ = ["Plan", "beta2", "make", "total_of"]
 
 _BELOW_ONE = ("betas", "momentum")
 
@@ -84,7 +84,7 @@ def make(
     if total is None:
         total = _own_total([each for listed in read.values() for each in listed])
     total = checks.count("total", total, least=1)
-    units = {**units, "beta2": _beta2(optimizer)}
+    units = {**units, "beta2": beta2(optimizer)}
     plans = tuple(
         Plan(found[name], tuple(each.resolve(total, **units) for each in listed))
         for name, listed in read.items()
@@ -138,7 +138,7 @@ def _own_total(schedules: list[Schedule]) -> int:
     return max(totals)
 
 
-def _beta2(optimizer: Optimizer) -> float | None:
+def beta2(optimizer: Optimizer) -> float | None:
     """Return the decay of the second moment, which an automatic warm-up depends on."""
     group = optimizer.param_groups[0]
     return (

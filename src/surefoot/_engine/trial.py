@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from surefoot._base import checks
-from surefoot._engine import groups
+from surefoot._engine import groups, plan
 from surefoot._engine.batches import map_leaves
 from surefoot.errors import InputError
 from surefoot.schedules import Schedule
@@ -112,11 +112,11 @@ class Trial:
         """What a training is judged by: "validation loss", or "training loss" without validate."""
         return "training loss" if self.validate is None else "validation loss"
 
-    def factors(self) -> Callable[[int], float]:
-        """Return the function update → factor over the whole budget."""
+    def factors(self, optimizer: Optimizer) -> Callable[[int], float]:
+        """Return the function update → factor over the whole budget of this optimizer."""
         if self.schedule is None:
             return lambda _: 1.0
-        return read_schedule(self.schedule).resolve(self.steps)
+        return read_schedule(self.schedule).resolve(self.steps, beta2=plan.beta2(optimizer))
 
     def build(self, lr: float) -> tuple[nn.Module, Optimizer]:
         """Return a fresh model and its optimizer at ``lr``.

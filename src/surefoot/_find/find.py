@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
+from surefoot._engine.plan import beta2
 from surefoot._engine.probe import LoopProbe, Probe, TrialProbe, compressed, first_module
 from surefoot._engine.snapshot import Snapshot, listed
 from surefoot._engine.trial import Trial
@@ -113,8 +114,8 @@ def find(
         plan = _resolved(schedule if schedule is not None else what.schedule, what.steps, chosen)
         return _run(TrialProbe(what), chosen, plan, progress)
     budget, things = _check_loop(what, optimizer, restore, steps)
-    plan = _resolved(schedule, budget, chosen)
     loop = cast("Optimizer", optimizer)
+    plan = _resolved(schedule, budget, chosen, beta2=beta2(loop))
     with Snapshot([*things, loop]) as snapshot:
         model = first_module(things)
         probe = LoopProbe(
@@ -168,10 +169,12 @@ def _run(
     return answer(probe, effort, schedule, evidence, Cost(made, seconds, made / probe.steps))
 
 
-def _resolved(schedule: Schedule | str | None, steps: int, effort: Effort) -> Schedule | None:
+def _resolved(
+    schedule: Schedule | str | None, steps: int, effort: Effort, **units: float | None
+) -> Schedule | None:
     if schedule is None:
         return None
-    resolved = read_schedule(schedule).resolve(steps)
+    resolved = read_schedule(schedule).resolve(steps, **units)
     for share, _ in effort.rounds:
         updates = effort.trial_updates(share, steps)
         if not any(compressed(resolved, steps, updates, 1.0)):

@@ -74,7 +74,7 @@ def sweep(
             untrained.append(untrained_loss(trial, seed, batches))
             for lr in rates:
                 training = Training(trial, lr, seed, batches)
-                training.advance(trial.steps, trial.factors())
+                training.advance(trial.steps, trial.factors(training.optimizer))
                 updates += training.updates
                 members.append(_record(training))
                 advance(1, f"lr {lr:.3g}, best so far {_best(members)}")

@@ -239,6 +239,8 @@ class Schedule(ABC):
             first: length of the first cycle; the schedule's own by default.
             duration: length of all cycles together; the last is cut off there.
 
+        A longer cycle is the same curve over a longer time, so a table in it is read more slowly.
+
         Example:
             >>> from surefoot.schedules import cosine
             >>> plan = cosine(10).repeat(growth=2).resolve(100)  # restarts at 10, 30 and 70
