@@ -40,6 +40,8 @@ def test_16_a_group_that_is_added_later():
         "CosineAnnealingWarmRestarts", "LambdaLR", "MultiplicativeLR", "CyclicLR", "OneCycleLR",
         "SequentialLR",
     }  # fmt: skip
+    cosine_annealing = _with_a_late_group(lambda o: torch_schedulers.CosineAnnealingLR(o, 10))
+    assert isinstance(cosine_annealing, ValueError)  # where its curve turns
     constant = _with_a_late_group(lambda o: torch_schedulers.ConstantLR(o, 1 / 3, 5))
     assert constant == pytest.approx([0.1, 0.3])  # three times what was asked for
     for plan in (warmup(5) >> cosine(35), exponential(40, gamma=0.9), linear(40, floor=0.1)):
