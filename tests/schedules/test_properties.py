@@ -185,6 +185,15 @@ def test_jax_agrees_to_the_last_digits_in_double_precision(plan):
             assert factors == pytest.approx(plan(times), abs=1e-12, rel=1e-12)
 
 
+def test_a_resolved_schedule_can_be_traced_as_it_is():
+    jax = pytest.importorskip("jax")
+    plan = warmup(3) >> (0.5 * cosine(5).repeat(2)).clip(0.1) >> step(2, duration=7)
+    times = jax.numpy.arange(30)
+    for factors in (plan(times), jax.jit(plan)(times), jax.vmap(plan)(times)):
+        assert isinstance(factors, jax.Array)
+        assert np.asarray(factors) == pytest.approx(plan(np.arange(30)), abs=1e-6)
+
+
 def test_jax_reaches_the_floor_exactly_in_single_precision():
     # 41 · (1 / 41) is not 1 in float32; a small power would make the difference visible
     for plan in (polynomial(41, power=0.1), linear(41)):

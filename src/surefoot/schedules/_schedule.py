@@ -92,6 +92,8 @@ class Schedule(ABC):
     def __call__(self, t: Any) -> Any:
         """Return the factor that update ``t`` uses: a float for a number, an array for an array.
 
+        An array or tracer of another library that has the array API, such as JAX, stays one.
+
         Raises:
             StateError: the schedule is not resolved.
             InputError: an update number is negative or NaN.
@@ -99,6 +101,8 @@ class Schedule(ABC):
         if isinstance(t, (int, float)):
             if t >= 0:
                 return self.evaluate(t, _scalar)
+        elif hasattr(t, "__array_namespace__") and not isinstance(t, (np.ndarray, np.generic)):
+            return self.evaluate(t, t.__array_namespace__())
         else:
             t = np.asarray(t, dtype=np.float64)
             if np.all(t >= 0):
