@@ -10,10 +10,13 @@ report tasks chose nothing.
 """
 
 import argparse
+import importlib
 import math
 import statistics
 import time
+from unittest import mock
 
+import numpy as np
 import tasks
 import torch
 from torch import nn
@@ -187,6 +190,44 @@ def table(split, trials, methods):
         print(f"| {name} | {' | '.join(medians)} | {max(every):.3g} | {mean:+.3f} |", flush=True)
 
 
+def simulated(control, line, lr, spike, seed, size=20, updates=4000):
+    """Return the loss at the end of a noisy quadratic that is thrown off at half time, or not."""
+    rng = np.random.default_rng(seed)
+    curvature, x = np.logspace(-2.5, 0, size), np.full(size, 3.0)
+    state = control.start()
+    module = importlib.import_module("surefoot.schedules.plateau")
+    with mock.patch.object(module, "_falls", module._falls if line else lambda *_: False):
+        for update in range(updates):
+            gradient = curvature * x + rng.normal(size=size) * np.sqrt(curvature)
+            x = x - lr * state["factor"] * gradient
+            if spike and update == updates // 2:
+                x = x + 20
+            if (update + 1) % 40 == 0:
+                loss = 0.5 * (curvature * x * x).sum()
+                metric = float(loss * (1 + 0.05 * rng.normal()))
+                state, _ = control.update(state, {"metric": metric})
+    return 0.5 * (curvature * x * x).sum()
+
+
+def simulation():
+    """Print what the line and the raise do; without both, the rule is torch's."""
+    rules = {
+        "constant": (plateau(low=1), True),
+        "neither line nor raise": (plateau(raise_after=None), False),
+        "raise, no line": (plateau(), False),
+        "line, no raise": (plateau(raise_after=None), True),
+        "plateau": (plateau(), True),
+        "plateau, smoothing 0.5": (plateau(smoothing=0.5), True),
+    }
+    cases = [(lr, spike) for lr in (1.0, 0.1, 0.01) for spike in (False, True)]
+    for name, (control, line) in rules.items():
+        losses = [
+            statistics.median(simulated(control, line, *case, seed) for seed in range(30))
+            for case in cases
+        ]
+        print(f"| {name} | {' | '.join(f'{loss:.2g}' for loss in losses)} |", flush=True)
+
+
 def cost():
     """Print what one update costs, beside one step of torch's."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
@@ -206,19 +247,21 @@ def cost():
         print(f"{name}: {1e6 * value / len(metrics):.2f} µs per observation")
 
 
+PARTS = {
+    "cost": cost,
+    "simulation": simulation,
+    "candidates": lambda: table("tuning", tasks.tuning_tasks(), CANDIDATES),
+    "tuning": lambda: table("tuning", tasks.tuning_tasks(), METHODS),
+    "report": lambda: table("report", tasks.report_tasks(), METHODS),
+}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["candidates", "tuning", "report", "cost"], nargs="*")
+    parser.add_argument("what", nargs="*", help=", ".join(PARTS))
     torch.set_num_threads(1)
-    chosen = parser.parse_args().what or ["cost", "tuning", "report"]
-    if "cost" in chosen:
-        cost()
-    if "candidates" in chosen:
-        table("tuning", tasks.tuning_tasks(), CANDIDATES)
-    if "tuning" in chosen:
-        table("tuning", tasks.tuning_tasks(), METHODS)
-    if "report" in chosen:
-        table("report", tasks.report_tasks(), METHODS)
+    for part in parser.parse_args().what or ["cost", "simulation", "tuning", "report"]:
+        PARTS[part]()
 
 
 if __name__ == "__main__":
