@@ -145,6 +145,21 @@ def test_schedules_are_compared(surefoot, tmp_path):
     assert auto["resolved"] == "warmup(20) >> cosine(980)"
 
 
+def test_a_schedule_is_compared_once_and_a_run_may_be_very_long(surefoot):
+    said = surefoot(
+        "schedule", "cosine", "--total", "50", "--compare", "cosine()", "--compare", "linear"
+    )
+    assert "2 schedules, 50 updates" in said.out
+    assert "B linear()" in said.out
+    long = ["--total", "1000000000000", "--updates-per-epoch", "390.6", "--json"]
+    found = document(surefoot("schedule", "step('1000 epochs', drop=0.5) * hold", *long))
+    assert found["total"] == 10**12
+    many = [word for k in range(26) for word in ("--compare", f"constant(0.{k + 1:02})")]
+    said = surefoot("schedule", "cosine", "--total", "50", *many)
+    assert said.code == 2
+    assert "25 times at most, not 26" in said.err
+
+
 def test_a_function_is_imported_only_where_that_is_said(surefoot):
     words = ["schedule", "0.1 * function('math:sqrt')", "--total", "50", "--json"]
     said = surefoot(*words)

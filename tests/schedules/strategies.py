@@ -90,6 +90,11 @@ def combine(children):
             lambda part, times, growth, decay: part.repeat(times, growth, decay),
             children, st.integers(1, 4), st.sampled_from([1, 1.25, 2, 3]), positive,
         )
+        | st.builds(
+            lambda part, times, first: part.repeat(times, first=first),
+            children, st.integers(1, 4), updates | st.sampled_from(["20/3 updates", "4.5 updates"]),
+        )
+        | st.builds(lambda part, length: part.repeat(growth=2, duration=length), children, updates)
         | st.builds(lambda part, low, more: part.clip(low, low + more), children, floors, floors)
         | st.builds(lambda part, every: part.staircase(every), children, updates)
         | st.builds(lambda part, at, tail: part.branch(at, tail), children, updates, children)

@@ -1,6 +1,8 @@
 """What holds for every schedule, however it is put together."""
 
+import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -132,7 +134,7 @@ def test_an_open_phase_fills_what_remains(plan, length, total):
 
 
 @given(closed, st.integers(2, 5))
-def test_stretch_multiplies_durations(plan, k):
+def test_stretch_keeps_the_shape(plan, k):
     stretched = plan.stretch(k)
     kinds = set(kinds_in(plan))
     if "repeat" in kinds:  # cycles that grow by a real number end between two updates
@@ -140,8 +142,18 @@ def test_stretch_multiplies_durations(plan, k):
         return
     assert stretched.total == k * plan.total
     # a warm-up is counted from its first update, so its shape moves by a part of an update
-    if not kinds & {"exponential_warmup", "radam_warmup", "branch"}:
-        assert stretched(k * plan.total + 1) == pytest.approx(plan(plan.total + 1), abs=1e-9)
+    if not kinds & {"warmup", "exponential_warmup", "radam_warmup", "branch"}:
+        times = np.arange(plan.total + 1)
+        assert stretched(k * times) == pytest.approx(plan(times), abs=1e-9)
+
+
+@given(closed, st.floats(0.3, 3))
+def test_stretch_by_a_real_number_gives_a_schedule_that_can_be_called(plan, k):
+    total = math.floor(plan.total * k + 0.5)
+    if total and "branch" not in kinds_in(plan):  # a tail may have no update left
+        stretched = plan.stretch(k)
+        assert abs(stretched.total - total) <= 1
+        assert np.isfinite(stretched.values()).all()
 
 
 def kinds_in(plan):
@@ -192,6 +204,39 @@ def test_a_resolved_schedule_can_be_traced_as_it_is():
     for factors in (plan(times), jax.jit(plan)(times), jax.vmap(plan)(times)):
         assert isinstance(factors, jax.Array)
         assert np.asarray(factors) == pytest.approx(plan(np.arange(30)), abs=1e-6)
+
+
+LONG = [
+    "exponential(gamma=0.99999)", "cyclic(4000, low=0, gamma=0.99994)", "radam_warmup()",
+    "radam_warmup(0.9999)", "radam_warmup(0.999999)", "noam(4000)", "sgdr(1000, growth=2)",
+    "cosine().repeat(7)", "wsd()", "one_cycle()", "step(1000, drop=0.99)", "inverse_sqrt(100)",
+    "cosine('3 epochs').repeat()", "tanh()", "polynomial(k=0.5)", "exponential_warmup(100)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG)
+def test_single_precision_is_enough_for_long_runs(text):
+    jax = pytest.importorskip("jax")
+    plan = schedule(text).resolve(1_000_000, updates_per_epoch=50_000 / 48)
+    times = np.unique(np.geomspace(1, 1_000_000, 2000).round()).astype(int) - 1
+    assert np.asarray(plan(jax.numpy.asarray(times))) == pytest.approx(plan(times), abs=2e-5)
+
+
+@pytest.mark.parametrize("rate", [50_000 / 48, 390.6, 390.625, 1.4, 1 / 3, 0.1])
+def test_epochs_need_not_be_whole_updates(rate):
+    """Every update that is the start of an epoch is one, to one number and in an array."""
+    total = 20_000
+    plans = [
+        schedule(text).resolve(total, updates_per_epoch=rate)
+        for text in ("linear('30 epochs').repeat()", "step('30 epochs', drop=0.999)")
+    ]
+    exact = Fraction(rate).limit_denominator(1000) * 30
+    times = np.arange(total)
+    passed = np.asarray([math.floor(t / exact) for t in times.tolist()])
+    expected = [1 - (times - passed * float(exact)) / float(exact), 0.999**passed]
+    for plan, factors in zip(plans, expected, strict=True):
+        assert plan(times) == pytest.approx(factors, abs=1e-9)
+        assert [plan(t) for t in range(0, total, 7)] == pytest.approx(factors[::7], abs=1e-9)
 
 
 def test_jax_reaches_the_floor_exactly_in_single_precision():

@@ -39,6 +39,11 @@ from surefoot.schedules import (
             warmup(0.2, 0.5) >> linear(0.2, floor=0.5) >> 0.5 * linear(floor=0.5),
         ),
         (one_cycle_momentum(0.4, 0.9), piecewise([(0, 1), (0.4, 0.9), ("100%", 1)], "cosine")),
+        (
+            one_cycle_momentum(20, 0.9, "linear", three_phase=True),
+            piecewise([(0, 1), (20, 0.9)], "linear", 20)
+            >> piecewise([(0, 0.9), (20, 1)], "linear"),
+        ),
         (sgdr(10, 2, 0.5, 0.1), cosine(10, floor=0.1).repeat(growth=2, decay=0.5)),
         (noam(99), warmup(99) >> 0.99**0.5 * inverse_sqrt(100)),
         (
@@ -91,7 +96,7 @@ def test_three_phases_come_down_as_quickly_as_they_went_up():
         (lambda: one_cycle(end=-1), "end must lie in"),
         (lambda: one_cycle(shape="square"), "shape must be one of"),
         (lambda: one_cycle(start=0.1, end=0.2, three_phase=True), "end must lie in"),
-        (lambda: one_cycle_momentum(rise=1), "rise must lie in"),
+        (lambda: one_cycle_momentum(rise=0), "rise must be at least 1"),
         (lambda: one_cycle_momentum(low=1.5), "low must lie in"),
         (lambda: sgdr(0), "first must be at least 1"),
         (lambda: noam(0), "warmup must be at least 1"),
@@ -104,7 +109,7 @@ def test_three_phases_come_down_as_quickly_as_they_went_up():
         (lambda: hold(5).branch(10, linear()).resolve(10), "at must be before the end"),
         (
             lambda: from_dict({"type": "branch", "parts": [{"type": "hold"}], "at": 3}),
-            "parts must be two schedules",
+            "parts of branch must be 2 in number, not 1",
         ),
     ],
 )
@@ -115,7 +120,7 @@ def test_bad_arguments_are_refused_by_name(make, words):
 
 
 def test_cycles_hardly_longer_than_the_one_before_are_bounded():
-    plan = cosine(1).repeat(growth=1.0000001)
+    plan = cosine(1).repeat(growth=1.000002)
     assert plan.resolve(1000)(999) > 0
     with pytest.raises(InputError, match="growth must be 1, or larger than"):
         plan.resolve(10_000_000)(0)

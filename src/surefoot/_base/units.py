@@ -11,9 +11,11 @@ from surefoot.errors import InputError, StateError
 
 __all__ = [
     "AUTO",
+    "LONGEST",
     "Clock",
     "Duration",
     "duration",
+    "exact",
     "from_real",
     "in_updates",
     "in_words",
@@ -21,6 +23,7 @@ __all__ = [
     "period",
     "real",
     "share",
+    "shown",
     "stretched",
 ]
 
@@ -92,16 +95,27 @@ def share(value: Duration) -> bool:
 
 
 def stretched(value: Duration, k: float) -> Duration:
-    """Return ``value`` times ``k``; shares of the run stay, for they grow with the run."""
+    """Return ``value`` times ``k``, exactly; shares of the run stay, for they grow with the run."""
     if share(value) or value == AUTO:
         return value
-    factor = Fraction(repr(k))
-    if isinstance(value, str):
-        amount, unit = _amount("duration", value)
-        if amount * factor > _MOST:
-            raise InputError(f"k is too large to stretch {value!r} by: {k!r}.")
-        return f"{_written(amount * factor)} {unit}"
-    return nearest(Fraction(value) * factor)
+    amount, unit = (
+        (Fraction(value), "updates") if isinstance(value, int) else _amount("", str(value))
+    )
+    amount *= exact(k)
+    if amount > _MOST:
+        raise InputError(f"k is too large to stretch {value!r} by: {k!r}.")
+    return from_real(amount) if unit == "updates" else f"{_written(amount)} {unit}"
+
+
+def exact(number: float) -> Fraction:
+    """Return the fraction that a float stands for: 1/3 for 0.3333333333333333.
+
+    It is the simplest one where that is the same to the last digit, so that 3 epochs of 50,000 / 48
+    updates are 3125 updates, and not a little less.
+    """
+    simple = Fraction(number).limit_denominator(1_000_000)
+    same = abs(simple - Fraction(number)) <= abs(Fraction(number)) * Fraction(1, 10**15)
+    return simple if same else Fraction(repr(float(number)))
 
 
 def real(value: Duration) -> Fraction:
@@ -142,6 +156,11 @@ def in_words(value: Duration | None) -> str:
     if value == AUTO:
         return "an automatic time (10% of the run, or 2 / (1 − β2) updates if that is less)"
     return f"{value.strip()} of the run" if share(value) else value.strip()
+
+
+def shown(amount: Fraction | int) -> str:
+    """Return a number of updates as a message shows it."""
+    return f"{float(amount):g}" if amount < _MOST else f"more than {float(_MOST):g}"
 
 
 def nearest(amount: Fraction | int) -> int:
@@ -185,7 +204,7 @@ class Clock:
         if isinstance(value, int):
             return Fraction(value)
         if isinstance(value, float):
-            return Fraction(repr(value)) * self.total
+            return exact(value) * self.total
         if value == AUTO:
             return self._automatic()
         amount, unit = _amount("duration", value)
@@ -199,14 +218,14 @@ class Clock:
                 f"{_NEEDS[unit]} is needed to turn {value!r} into updates: call "
                 f"resolve(total, {_NEEDS[unit]}=…)."
             )
-        return amount * Fraction(rate) if unit == "epochs" else amount / Fraction(rate)
+        return amount * exact(rate) if unit == "epochs" else amount / exact(rate)
 
     def _automatic(self) -> Fraction:
         """Return a tenth of the run, or 2 / (1 − β2) updates if that is less."""
         tenth = Fraction(self.total, 10)
         if self.beta2 is None:
             return tenth
-        return min(tenth, 2 / (1 - Fraction(repr(float(self.beta2)))))
+        return min(tenth, 2 / (1 - exact(self.beta2)))
 
 
 def _written(amount: Fraction) -> str:

@@ -21,6 +21,9 @@ __all__ = ["command"]
 
 POINTS = 200
 
+MOST = 1_000_000
+"""Updates that a peak is looked for in."""
+
 
 def command(
     words: Annotated[
@@ -32,11 +35,15 @@ def command(
         list[str] | None,
         typer.Option(metavar="TEXT", help="One more schedule to draw beside; may be repeated."),
     ] = None,
-    updates_per_epoch: Annotated[int | None, typer.Option(help="For durations in epochs.")] = None,
-    samples_per_update: Annotated[
-        int | None, typer.Option(help="For durations in samples: the batch size.")
+    updates_per_epoch: Annotated[
+        float | None, typer.Option(help="For durations in epochs.")
     ] = None,
-    tokens_per_update: Annotated[int | None, typer.Option(help="For durations in tokens.")] = None,
+    samples_per_update: Annotated[
+        float | None, typer.Option(help="For durations in samples: the batch size.")
+    ] = None,
+    tokens_per_update: Annotated[
+        float | None, typer.Option(help="For durations in tokens.")
+    ] = None,
     beta2: Annotated[float, typer.Option(help='Of Adam, for warmup("auto").')] = 0.999,
     allow_functions: Annotated[
         bool, typer.Option("--allow-functions", help="Let function(…) import Python code.")
@@ -49,16 +56,13 @@ def command(
 ) -> None:
     """Draw schedules in the terminal and, with -o, to a file."""
     peak = checks.learning_rate("--lr", lr)
-    plans = [
-        _Plan(
-            schedule := read_schedule(each, allow_functions=allow_functions),
-            schedule.resolve(
-                total, updates_per_epoch, samples_per_update, tokens_per_update, beta2
-            ),
-            peak,
-        )
-        for each in (words, *(compare or []))
+    units = (updates_per_epoch, samples_per_update, tokens_per_update, beta2)
+    read = [
+        read_schedule(each, allow_functions=allow_functions) for each in (words, *(compare or []))
     ]
+    plans = [_Plan(each, each.resolve(total, *units), peak) for each in dict.fromkeys(read)]
+    if len(plans) > len(string.ascii_uppercase):
+        raise InputError(f"--compare can be given 25 times at most, not {len(plans) - 1}.")
     document = dump_json(_document(plans), indent=2)
     picture = _figure(plans)
     if out is not None:
@@ -134,15 +138,11 @@ def _show(plans: list[_Plan]) -> None:
     """Print the figures of each schedule, under the letter that it has in the drawing."""
     rows: list[list[str]] = []
     for letter, plan in zip(string.ascii_uppercase, plans, strict=False):
-        values = plan.resolved.values()
-        rows.append(
-            [
-                letter,
-                f"{plan.peak * values[0]:.3g}",
-                f"{plan.peak * values.max():.3g} at {int(np.argmax(values))}",
-                f"{plan.peak * values[-1]:.3g}",
-                f"{plan.peak * values.mean():.3g}",
-            ]
-        )
+        last = plan.resolved.total - 1
+        updates = np.unique(np.linspace(0, last, min(last + 1, MOST)).round())
+        lrs = plan.peak * plan.resolved(updates)
+        cells = [f"{lrs[0]:.3g}", f"{lrs.max():.3g} at {updates[lrs.argmax()]:.0f}"]
+        mean = plan.peak * plan.resolved.area() / (last + 1)
+        rows.append([letter, *cells, f"{lrs[-1]:.3g}", f"{mean:.3g}"])
     columns = ["", "first update", "peak", "last update", "mean"]
     show_table(f"{len(plans)} schedules, {plans[0].resolved.total} updates", columns, rows)

@@ -28,6 +28,7 @@ def to_keras(
     updates_per_epoch: float | None = None,
     samples_per_update: float | None = None,
     tokens_per_update: float | None = None,
+    beta2: float | None = 0.999,
 ) -> Any:
     r"""Return the schedule as a Keras ``LearningRateSchedule``, for ``optimizer(learning_rate=…)``.
 
@@ -36,7 +37,7 @@ def to_keras(
     It works on the TensorFlow, JAX and torch backends, and is saved with the model: the resolved
     schedule is part of its configuration. In a new process import ``SurefootSchedule`` from this
     module before ``keras.models.load_model``. Rates have Keras' float type, and are computed in
-    single precision at least: counts are then exact up to 2^24 updates, factors to about 1e-6.
+    single precision at least: counts are then exact up to 2^24 updates, factors to about 1e-5.
 
     Args:
         schedule: a schedule, or its text form.
@@ -45,6 +46,7 @@ def to_keras(
         updates_per_epoch: needed where the schedule counts in epochs.
         samples_per_update: needed where the schedule counts in samples.
         tokens_per_update: needed where the schedule counts in tokens.
+        beta2: of Adam, for ``warmup("auto")``; None for an optimizer without one.
 
     Raises:
         InputError: an argument is not what is allowed, or the schedule does not fit ``total``.
@@ -61,6 +63,7 @@ def to_keras(
         updates_per_epoch=updates_per_epoch,
         samples_per_update=samples_per_update,
         tokens_per_update=tokens_per_update,
+        beta2=beta2,
     )
     return _kind()(plan, checks.learning_rate("lr", lr))
 

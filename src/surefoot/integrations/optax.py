@@ -19,6 +19,7 @@ def to_optax(
     updates_per_epoch: float | None = None,
     samples_per_update: float | None = None,
     tokens_per_update: float | None = None,
+    beta2: float | None = 0.999,
 ) -> Callable[[Any], Any]:
     r"""Return the schedule as an optax schedule: a function of the count of updates.
 
@@ -27,7 +28,7 @@ def to_optax(
     It can be traced under ``jax.jit``, ``jax.vmap`` and ``jax.lax.scan``, and goes wherever optax
     takes a ``learning_rate`` or, through ``optax.inject_hyperparams``, any other number. Only JAX
     is needed, optax is not. The result has JAX's default float type: in single precision counts are
-    exact up to 2^24 updates and factors to about 1e-6; under ``jax_enable_x64`` they are those of
+    exact up to 2^24 updates and factors to about 1e-5; under ``jax_enable_x64`` they are those of
     ``schedule(t)``.
 
     Args:
@@ -37,6 +38,7 @@ def to_optax(
         updates_per_epoch: needed where the schedule counts in epochs.
         samples_per_update: needed where the schedule counts in samples.
         tokens_per_update: needed where the schedule counts in tokens.
+        beta2: of Adam, for ``warmup("auto")``; None for an optimizer without one.
 
     Raises:
         InputError: an argument is not what is allowed, or the schedule does not fit ``total``.
@@ -55,6 +57,7 @@ def to_optax(
         updates_per_epoch=updates_per_epoch,
         samples_per_update=samples_per_update,
         tokens_per_update=tokens_per_update,
+        beta2=beta2,
     )
 
     def rate(count: Any) -> Any:

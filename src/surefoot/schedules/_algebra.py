@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from surefoot._base.units import Clock, nearest
+from surefoot._base.units import Clock, nearest, shown
 from surefoot.errors import InputError, StateError
 from surefoot.schedules import _checks, _scalar
 from surefoot.schedules._schedule import Schedule
@@ -84,7 +84,7 @@ class Sequence(Schedule):
         rest = updates - sum(length for length in lengths if length is not None)
         if rest <= -1:
             raise InputError(
-                f"{self} takes {float(updates - rest):g} updates and has room for {updates}: "
+                f"{self} takes {shown(updates - rest)} updates and has room for {updates}: "
                 "shorten its phases or train for more updates."
             )
         filled = [max(rest, 0) if length is None else length for length in lengths]
@@ -171,7 +171,7 @@ class Product(Schedule):
             if length is None or length == own:
                 parts.append(part._fit(updates, clock))
             elif length - updates >= 1:
-                raise InputError(f"{part} takes {float(length):g} updates, not at most {updates}.")
+                raise InputError(f"{part} takes {shown(length)} updates, not at most {updates}.")
             elif size := min(nearest(length), updates):
                 parts.append(part._fit(size, clock))
         return Product(tuple(parts), self.factor)

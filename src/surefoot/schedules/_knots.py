@@ -47,14 +47,12 @@ class Knotted(Phase):
         """The times in updates."""
         return np.asarray([float(real(when)) for when in self._whens()])
 
-    @property
-    def is_resolved(self) -> bool:
-        """Whether all durations are in updates, so that it can be called."""
-        return super().is_resolved and all(in_updates(when) for when in self._whens())
+    def _is_timed(self) -> bool:
+        return super()._is_timed() and all(in_updates(when) for when in self._whens())
 
-    def stretch(self, k: float) -> Self:
-        """Return the schedule for a run ``k`` times as long; see :meth:`Schedule.stretch`."""
-        return super().stretch(k)._mapped(lambda when: stretched(when, float(k)))
+    def _stretched(self, k: float) -> Schedule:
+        longer = cast("Self", super()._stretched(k))
+        return longer._mapped(lambda when: stretched(when, k))
 
     def _fit(self, updates: int, clock: Clock) -> Schedule:
         fitted = cast("Self", super()._fit(updates, clock))
@@ -86,5 +84,5 @@ def rising(name: str, whens: tuple[Duration, ...]) -> tuple[Duration, ...]:
     known = [when for when in whens if in_updates(when)]
     for earlier, later in itertools.pairwise(known):
         if real(earlier) >= real(later):
-            raise InputError(f"{name} must rise, but {later!r} comes after {earlier!r}.")
+            raise InputError(f"{name} must rise, but {later!r} does not come after {earlier!r}.")
     return whens

@@ -6,11 +6,11 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
-from surefoot._base.units import Clock, in_words, nearest
+from surefoot._base.units import Clock, from_real, in_words, real
 from surefoot.errors import StateError
 from surefoot.schedules._schedule import Schedule
 
-__all__ = ["Phase"]
+__all__ = ["Phase", "literal"]
 
 
 class Phase(Schedule):
@@ -18,7 +18,8 @@ class Phase(Schedule):
 
     A new schedule is a frozen dataclass with three things: its fields, which are its arguments;
     the check of each; and its formula. ``name`` is what it is called in text and JSON, ``words``
-    what it does, with its fields in braces, and ``durations`` names the fields that are durations::
+    what it does, with its fields in braces, and ``scales`` names the fields that are durations and
+    yet not lengths, such as the time after which a curve has halved: they are never rounded::
 
         @dataclass(frozen=True, repr=False)
         class Linear(Phase):
@@ -46,6 +47,24 @@ class Phase(Schedule):
             raise StateError(f"{self} has no updates, and so no factor.")
         return self.total
 
+    @cached_property
+    def _scale(self) -> dict[str, float]:
+        """The scales of time in updates."""
+        return {field: top / bottom for field, (top, bottom) in self._ratios.items()}
+
+    @cached_property
+    def _ratios(self) -> dict[str, tuple[float, float]]:
+        """The scales of time as exact fractions: two whole numbers each."""
+        used = [field for field in self._lengths() if field in self.scales]
+        exact = {field: real(getattr(self, field)) for field in used}
+        return {field: (float(f.numerator), float(f.denominator)) for field, f in exact.items()}
+
+    def _cycle(self, j: Any, field: str) -> tuple[Any, Any]:
+        """Return how often a scale of time has passed, exactly, and the updates since then."""
+        top, bottom = self._ratios[field]
+        passed = j * bottom // top
+        return passed, (j * bottom - passed * top) / bottom
+
     def _local(self, t: Any, xp: Any) -> Any:
         """Return the update within the phase, 0 … its length: past the end the end value stays."""
         return xp.minimum(t, self._updates)
@@ -67,8 +86,8 @@ class Phase(Schedule):
         return None if self.duration is None else clock.updates(self.duration)
 
     def _fit(self, updates: int, clock: Clock) -> Schedule:
-        rest = [field for field in self._lengths() if field != "duration"]
-        changes = {field: nearest(clock.updates(getattr(self, field))) for field in rest}
+        used = [field for field in self._lengths() if field in self.scales]
+        changes = {field: from_real(clock.updates(getattr(self, field))) for field in used}
         return dataclasses.replace(cast("Any", self), duration=updates, **changes)
 
     def _words(self) -> str:
@@ -86,15 +105,15 @@ class Phase(Schedule):
             value = fields[field.name]
             if value != field.default:
                 label = "" if position == 0 else f"{field.name}="
-                arguments.append(label + _literal(value))
+                arguments.append(label + literal(value))
         return f"{self.name}({', '.join(arguments)})"
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """Return ``value`` as the text form writes it."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, tuple):  # a list, or a list of pairs
-        items = [_literal(each) for each in cast("tuple[Any, ...]", value)]
+        items = [literal(each) for each in cast("tuple[Any, ...]", value)]
         return f"[{', '.join(f'({item[1:-1]})' if item[0] == '[' else item for item in items)}]"
     return repr(value).removesuffix(".0")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from surefoot._base.checks import count, fraction, one_of, positive
 from surefoot._base.units import AUTO, Duration, duration, period
 from surefoot.errors import InputError
-from surefoot.schedules import _checks
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.cosine import cosine
 from surefoot.schedules.hold import hold
@@ -127,17 +126,24 @@ def one_cycle(
 
 
 def one_cycle_momentum(
-    rise: float = 0.3, low: float = 0.85 / 0.95, shape: str = "cosine"
+    rise: Duration = 0.3,
+    low: float = 0.85 / 0.95,
+    shape: str = "cosine",
+    *,
+    three_phase: bool = False,
 ) -> Schedule:
     """Return the momentum that goes with :func:`one_cycle`: down while the rate goes up, and back.
 
-    ``piecewise([(0, 1), (rise, low), ("100%", 1)], shape)``. The factors are relative to the
-    momentum of the optimizer: with 0.95 there, it goes from 0.95 to 0.85 and back.
+    ``piecewise([(0, 1), (rise, low), ("100%", 1)], shape)``, and with three phases
+    ``piecewise([(0, 1), (rise, low)], shape, rise) >> piecewise([(0, low), (rise, 1)], shape)``.
+    The factors are relative to the momentum of the optimizer: with 0.95 there, it goes from 0.95 to
+    0.85 and back.
 
     Args:
-        rise: share of the run for which the rate rises; in (0, 1).
+        rise: duration for which the rate rises, by default 30 % of the run.
         low: least factor; in [0, 1].
         shape: ``"cosine"`` or ``"linear"``.
+        three_phase: whether to be back as soon as the rate has come down to where it started.
 
     Raises:
         InputError: an argument is out of its range.
@@ -147,8 +153,12 @@ def one_cycle_momentum(
         [1.0, 0.95, 0.9, 0.916667, 0.933333, 0.95, 0.966667, 0.983333]
     """
     one_of("shape", shape, ("cosine", "linear"))
-    turn = _share("rise", rise)
-    return piecewise([(0, 1), (turn, fraction("low", low)), ("100%", 1)], shape=shape)
+    period("rise", rise)
+    fraction("low", low)
+    if not three_phase:
+        return piecewise([(0, 1), (rise, low), ("100%", 1)], shape=shape)
+    fall = piecewise([(0, 1), (rise, low)], shape=shape, duration=rise)
+    return fall >> piecewise([(0, low), (rise, 1)], shape=shape)
 
 
 def sgdr(first: Duration, growth: float = 1.0, decay: float = 1.0, floor: float = 0.0) -> Schedule:
@@ -228,13 +238,6 @@ def slanted_triangular(cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
 
 def _warmup(value: Duration) -> Duration:
     return AUTO if value == AUTO else duration("warmup", value)
-
-
-def _share(name: str, value: float) -> float:
-    result = _checks.ratio(name, value)
-    if not result < 1:
-        raise InputError(f"{name} must lie in (0, 1), not {value!r}.")
-    return result
 
 
 RECIPES: dict[str, Callable[..., Schedule]] = {

@@ -1,22 +1,36 @@
 """The base of every schedule: a pure function from the update number to a factor."""
 
+import contextlib
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, cast, overload
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surefoot._base.checks import count, positive
 from surefoot._base.codec import FORMAT, dump_json
-from surefoot._base.units import Clock, Duration, nearest, stretched
+from surefoot._base.units import (
+    LONGEST,
+    Clock,
+    Duration,
+    exact,
+    in_updates,
+    nearest,
+    shown,
+    stretched,
+)
 from surefoot.errors import InputError, StateError
 from surefoot.schedules import _scalar
 
 __all__ = ["Schedule"]
+
+MOST_VALUES = 1_000_000
+"""The most factors that a sum is made of."""
 
 
 class Schedule(ABC):
@@ -50,6 +64,7 @@ class Schedule(ABC):
 
     name: ClassVar[str]
     durations: ClassVar[tuple[str, ...]] = ()
+    scales: ClassVar[tuple[str, ...]] = ()
     parts: "tuple[Schedule, ...]" = ()
 
     __array_ufunc__ = None  # so that a NumPy number times a schedule is a schedule
@@ -98,15 +113,19 @@ class Schedule(ABC):
             StateError: the schedule is not resolved.
             InputError: an update number is negative or NaN.
         """
+        if isinstance(t, np.generic):
+            t = cast("Any", t).item()
         if isinstance(t, (int, float)):
             if t >= 0:
                 return self.evaluate(t, _scalar)
-        elif hasattr(t, "__array_namespace__") and not isinstance(t, (np.ndarray, np.generic)):
+        elif hasattr(t, "__array_namespace__") and not isinstance(t, np.ndarray):
             return self.evaluate(t, t.__array_namespace__())
         else:
-            t = np.asarray(t, dtype=np.float64)
-            if np.all(t >= 0):
-                return self.evaluate(t, np)
+            times = np.asarray(math.nan)
+            with contextlib.suppress(TypeError, ValueError):
+                times = np.asarray(t, dtype=np.float64)
+            if np.all(times >= 0):
+                return self.evaluate(times, np)
         raise InputError(f"t must be an update number ≥ 0, not {t!r:.60}.")
 
     def values(self, n: int | None = None) -> NDArray[np.float64]:
@@ -127,9 +146,15 @@ class Schedule(ABC):
 
     @property
     def is_resolved(self) -> bool:
-        """Whether all durations are whole numbers of updates, so that it can be called."""
-        own = all(isinstance(getattr(self, name), int) for name in self._lengths())
-        return own and all(part.is_resolved for part in self.parts)
+        """Whether all durations are in updates, so that it can be called."""
+        return self._is_timed() and all(part.is_resolved for part in self.parts)
+
+    def _is_timed(self) -> bool:
+        """Whether the schedule's own durations are in updates: phases whole, scales exact."""
+        values = ((name, getattr(self, name)) for name in self._lengths())
+        return all(
+            isinstance(v, int) or (name in self.scales and in_updates(v)) for name, v in values
+        )
 
     @cached_property
     def total(self) -> int:
@@ -140,7 +165,10 @@ class Schedule(ABC):
         """
         if not self.is_resolved:
             raise StateError(f"{self} is not resolved: call .resolve(total) first.")
-        return nearest(self._length(Clock(total=1)) or 0)
+        total = nearest(self._length(Clock(total=1)) or 0)
+        if total > LONGEST:
+            raise InputError(f"{self} is longer than any run: {LONGEST} updates at most.")
+        return total
 
     def resolve(
         self,
@@ -181,7 +209,7 @@ class Schedule(ABC):
             return self._fit(clock.total, clock)
         if length > clock.total:
             raise InputError(
-                f"{self} takes {float(length):g} updates, the run has only {clock.total}: shorten "
+                f"{self} takes {shown(length)} updates, the run has only {clock.total}: shorten "
                 "it, or leave one phase open (without a duration) to fill what remains."
             )
         return self._padded(nearest(length), clock)
@@ -200,27 +228,43 @@ class Schedule(ABC):
             )
         return fitted >> constant(end, clock.total - length)
 
-    def stretch(self, k: float) -> Self:
+    def stretch(self, k: float) -> "Schedule":
         """Return the schedule for a run ``k`` times as long.
 
         Durations in updates, epochs, samples and tokens are multiplied by ``k``. Open phases and
-        shares of the run stay, for they grow with the run.
+        shares of the run stay, for they grow with the run. The β2 of a warm-up and what a Python
+        function does are not changed.
 
         Args:
             k: factor of all durations, > 0.
+
+        Raises:
+            InputError: k is no such number, or nothing is left of a resolved schedule.
 
         Example:
             >>> from surefoot.schedules import cosine, linear, warmup
             >>> (warmup(500) >> cosine("3 epochs") >> linear("10%")).stretch(2)
             warmup(1000) >> cosine("6 epochs") >> linear("10%")
+            >>> (warmup(5) >> linear(5)).stretch(1.5)
+            warmup(8) >> linear(7)
         """
         k = positive("k", k)
+        longer = self._stretched(k)
+        if not self.is_resolved or longer.is_resolved:
+            return longer
+        total = nearest(self.total * exact(k))
+        if total < 1:
+            raise InputError(f"k must be larger than {k!r}: nothing would be left of {self}.")
+        return longer.resolve(total)
+
+    def _stretched(self, k: float) -> "Schedule":
+        """Return the schedule with all durations times ``k``, exactly."""
         values = self._fields()
         changes: dict[str, Any] = {
             name: stretched(values[name], k) for name in self._lengths() if values[name] is not None
         }
         if self.parts:
-            changes["parts"] = tuple(part.stretch(k) for part in self.parts)
+            changes["parts"] = tuple(part._stretched(k) for part in self.parts)
         return dataclasses.replace(cast("Any", self), **changes)
 
     def repeat(
@@ -233,6 +277,11 @@ class Schedule(ABC):
         duration: Duration | None = None,
     ) -> "Schedule":
         """Return the schedule over and over again: warm restarts.
+
+        factor(t) = end + (a(u) − end) · decay^c
+
+        Cycle c is first · growth^c updates long, u is the time within it scaled to the length of a,
+        and end is where a ends.
 
         Args:
             times: number of cycles; None repeats it until the end of the run. A schedule with an
@@ -263,6 +312,8 @@ class Schedule(ABC):
     def clip(self, low: float = 0.0, high: float | None = None) -> "Schedule":
         """Return the schedule with bounds for its factors.
 
+        factor(t) = min(max(a(t), low), high)
+
         Args:
             low: least factor, ≥ 0.
             high: largest factor, ≥ ``low``; None is without bound.
@@ -279,6 +330,8 @@ class Schedule(ABC):
     def staircase(self, every: Duration) -> "Schedule":
         """Return the schedule changing only at the start of each stair, such as once an epoch.
 
+        factor(t) = a(⌊t / every⌋ · every)
+
         Args:
             every: duration of a stair, at least one update.
 
@@ -294,8 +347,11 @@ class Schedule(ABC):
     def branch(self, at: Duration, tail: "Schedule") -> "Schedule":
         """Return the schedule left for another at some update, from the level reached there.
 
-        With it a run is cooled down from wherever it is: the first ``at`` updates stay as they
-        were, so that a checkpoint of them can be used.
+        factor(t) = a(t) for t < at, else a(at) · tail(t − at)
+
+        With it a run is cooled down from wherever it is. Resolve the schedule for the run that was
+        planned first: then the first ``at`` updates stay as they were, and a checkpoint of them can
+        be used. An open phase of an unresolved one fills the new run.
 
         Args:
             at: when, a duration from the start, at least one update.
@@ -304,7 +360,8 @@ class Schedule(ABC):
 
         Example:
             >>> from surefoot.schedules import cosine, linear
-            >>> plan = cosine(100).branch(50, linear()).resolve(60)
+            >>> planned = cosine().resolve(100)
+            >>> plan = planned.branch(50, linear()).resolve(60)
             >>> plan([49, 50, 55, 60]).round(3).tolist()
             [0.516, 0.5, 0.25, 0.0]
         """
@@ -315,12 +372,16 @@ class Schedule(ABC):
     def area(self) -> float:
         """Return the sum of all factors: how many updates at the peak the schedule is worth.
 
+        Beyond a million updates it is estimated from a million evenly spaced ones.
+
         Example:
             >>> from surefoot.schedules import hold, linear
             >>> (hold(80) >> linear(20)).area()
             90.5
         """
-        return float(self.values().sum())
+        if self.total <= MOST_VALUES:
+            return float(self.values().sum())
+        return float(self.values(MOST_VALUES).mean() * self.total)
 
     def __rshift__(self, other: object) -> "Schedule":
         from surefoot.schedules._algebra import Sequence
@@ -360,8 +421,8 @@ class Schedule(ABC):
         return {"type": self.name, **self._fields(), **parts}
 
     def _lengths(self) -> tuple[str, ...]:
-        """Return the names of the fields that are durations, and in use."""
-        return self.durations
+        """Return the names of the fields that are durations or scales of time, and in use."""
+        return (*self.durations, *self.scales)
 
     def _fields(self) -> dict[str, Any]:
         """Return the fields of the dataclass that every schedule is."""

@@ -161,7 +161,7 @@ class _Reader:
         if isinstance(node.op, ast.RShift):
             for value, side in ((left, node.left), (right, node.right)):
                 if not isinstance(value, Schedule):
-                    self._fail(side, f"A number cannot be a phase: write constant({value:g}).")
+                    self._fail(side, f"A number cannot be a phase: write constant({value!r:.20}).")
             return self._checked(
                 node.right, lambda: cast("Schedule", left) >> cast("Schedule", right)
             )
@@ -238,8 +238,9 @@ class _Reader:
         try:
             return factory(**values)
         except (InputError, OverflowError) as error:
-            wrong = next((given[key] for key in given if key in str(error).split()), node)
-            self._fail(wrong, str(error))
+            words = str(error).split()
+            about = [key for key in given if key in words[:1]] or [k for k in given if k in words]
+            self._fail(given[about[0]] if about else node, str(error))
 
     def _schedule(self, node: ast.expr, depth: int) -> Schedule:
         """Return the schedule that an argument is."""

@@ -14,8 +14,8 @@ from surefoot._base.checks import count, number
 from surefoot._base.units import (
     Clock,
     Duration,
+    exact,
     from_real,
-    in_updates,
     in_words,
     nearest,
     period,
@@ -23,6 +23,7 @@ from surefoot._base.units import (
 )
 from surefoot.errors import InputError
 from surefoot.schedules import _checks
+from surefoot.schedules._phase import literal
 from surefoot.schedules._schedule import Schedule
 
 __all__ = ["Branch", "Clip", "Repeat", "Staircase"]
@@ -54,6 +55,17 @@ class _Transformed(Schedule):
     def _of(self, part: Schedule, **changes: Any) -> Schedule:
         return dataclasses.replace(cast("Any", self), parts=(part, *self.parts[1:]), **changes)
 
+    def _check_parts(self, count: int = 1) -> None:
+        """Refuse another number of parts, which a document may hold."""
+        if len(self.parts) != count:
+            raise InputError(
+                f"parts of {self.name} must be {count} in number, not {len(self.parts)}."
+            )
+
+    def _part_words(self) -> str:
+        words = self.part._words()
+        return f"({words})" if self.part.name in ("sequence", "product") else words
+
     def _method(self, name: str, *arguments: str) -> str:
         """Return the text of a call of a method of the part."""
         text = str(self.part)
@@ -75,6 +87,7 @@ class Clip(_Transformed):
     name = "clip"
 
     def __post_init__(self) -> None:
+        self._check_parts()
         self._check(low=_checks.factor, high=_optional_factor)
         if self.high is not None and self.high < self.low:
             raise InputError(f"high must be at least low, {self.low:g}, not {self.high:g}.")
@@ -86,11 +99,11 @@ class Clip(_Transformed):
 
     def _words(self) -> str:
         above = "" if self.high is None else f" and at most {self.high:g}"
-        return f"{self.part._words()}, always at least {self.low:g}{above}"
+        return f"{self._part_words()}, always at least {self.low:g}{above}"
 
     def __str__(self) -> str:
-        arguments = [_written(self.low)] if self.low else []
-        arguments += [] if self.high is None else [f"high={_written(self.high)}"]
+        arguments = [literal(self.low)] if self.low else []
+        arguments += [] if self.high is None else [f"high={literal(self.high)}"]
         return self._method("clip", *arguments)
 
 
@@ -105,27 +118,34 @@ class Staircase(_Transformed):
     every: Duration
 
     name = "staircase"
-    durations = ("every",)
+    scales = ("every",)
 
     def __post_init__(self) -> None:
+        self._check_parts()
         self._check(every=period)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at the start of the stairs; see :meth:`Schedule.evaluate`."""
         # past the end the value of the last stair would go on with the time
         t = xp.minimum(t, self.part.total)
-        return self.part.evaluate(t // self.every * self.every, xp)
+        top, bottom = self._ratio
+        return self.part.evaluate(t * bottom // top * top / bottom, xp)
+
+    @cached_property
+    def _ratio(self) -> tuple[float, float]:
+        """The length of a stair as a fraction of two whole numbers."""
+        every = real(self.every)
+        return float(every.numerator), float(every.denominator)
 
     def _fit(self, updates: int, clock: Clock) -> Schedule:
-        return self._of(
-            self.part._fit(updates, clock), every=max(nearest(clock.updates(self.every)), 1)
-        )
+        every = from_real(clock.updates(self.every))
+        return self._of(self.part._fit(updates, clock), every=every)
 
     def _words(self) -> str:
-        return f"{self.part._words()}, changing only every {in_words(self.every)}"
+        return f"{self._part_words()}, changing only every {in_words(self.every)}"
 
     def __str__(self) -> str:
-        return self._method("staircase", _written(self.every))
+        return self._method("staircase", literal(self.every))
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,12 +162,8 @@ class Branch(_Transformed):
     durations = ("at",)
 
     def __post_init__(self) -> None:
+        self._check_parts(2)
         self._check(at=period)
-        if len(self.parts) != 2:
-            raise InputError(
-                "parts must be two schedules, what is left and what follows, not "
-                f"{len(self.parts)}."
-            )
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors before and after the branch; see :meth:`Schedule.evaluate`."""
@@ -185,7 +201,7 @@ class Branch(_Transformed):
         return f"follow {part} for {in_words(self.at)}, then go on from its level with {tail}"
 
     def __str__(self) -> str:
-        return self._method("branch", _written(self.at), str(self.parts[1]))
+        return self._method("branch", literal(self.at), str(self.parts[1]))
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,9 +222,11 @@ class Repeat(_Transformed):
     duration: Duration | None = None
 
     name = "repeat"
-    durations = ("first", "duration")
+    durations = ("duration",)
+    scales = ("first",)
 
     def __post_init__(self) -> None:
+        self._check_parts()
         self._check(times=_times, growth=_growth, decay=_checks.ratio)
         self._check(first=_checks.open_duration, duration=_checks.open_duration)
         if self.first == 0:
@@ -226,16 +244,15 @@ class Repeat(_Transformed):
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors of the cycle that ``t`` lies in; see :meth:`Schedule.evaluate`."""
         t = xp.minimum(t, self.total)
-        first, last = self._first, self._cycles - 1
-        if self.growth == 1:
-            top, bottom = first.numerator, first.denominator
+        whole, last = self.part.total, self._cycles - 1
+        if self._is_even:
+            top, bottom = float(self._first.numerator), float(self._first.denominator)
             cycle = xp.minimum(t * bottom // top, last)
-            part = (t * bottom - cycle * top) / top
+            local = (t * bottom - cycle * top) * (whole / top)
         else:
             cycle = xp.minimum(xp.searchsorted(self._starts, t, side="right") - 1, last)
-            length = xp.take(self._widths, cycle)
-            part = xp.minimum((t - xp.take(self._starts, cycle)) / length, 1.0)
-        value = self.part.evaluate(part * self.part.total, xp)
+            local = (t - xp.take(self._starts, cycle)) * xp.take(self._paces, cycle)
+        value = self.part.evaluate(xp.minimum(local, whole), xp)
         if self.decay == 1:
             return value
         end = self._end
@@ -253,16 +270,23 @@ class Repeat(_Transformed):
     @cached_property
     def _cycles(self) -> int:
         """How many cycles are begun."""
-        if self.growth == 1:
-            begun = -(-self.total * self._first.denominator // self._first.numerator)
-        else:
-            begun = len(self._starts)
+        begun = math.ceil(self.total / self._first) if self._is_even else len(self._starts)
         return begun if self.times is None else min(begun, self.times)
+
+    @cached_property
+    def _is_even(self) -> bool:
+        """Whether cycles are found by a division: all are alike, and start at whole updates."""
+        few = self.total <= MOST_CYCLES * self._first
+        return self.growth == 1 and (self._first.denominator == 1 or not few)
 
     @cached_property
     def _starts(self) -> NDArray[np.float64]:
         """The update at which each cycle starts, as far as the end, exact where it is whole."""
-        growth, first = Fraction(repr(self.growth)), self._first
+        growth, first = exact(self.growth), self._first
+        if growth == 1:
+            count = math.ceil(self.total / first)
+            evenly = np.arange(count, dtype=np.float64)
+            return evenly * float(first.numerator) / float(first.denominator)
         cycles = math.log1p(self.total / first * (growth - 1)) / math.log(growth)
         if cycles > MOST_CYCLES:
             raise InputError(
@@ -271,16 +295,18 @@ class Repeat(_Transformed):
             )
         # none but the first can start at a whole update: with growth p / q, cycle i starts at a
         # multiple of first / q^(i − 1)
-        exact = [first * (growth**i - 1) / (growth - 1) for i in range(FIRST_CYCLES)]
+        early = [first * (growth**i - 1) / (growth - 1) for i in range(FIRST_CYCLES)]
         later = self.growth ** np.arange(FIRST_CYCLES, max(math.ceil(cycles), 0) + 2)
         starts = np.append(
-            [float(start) for start in exact], float(first) * (later - 1) / (self.growth - 1)
+            [float(start) for start in early], float(first) * (later - 1) / (self.growth - 1)
         )
         return starts[starts < self.total].astype(np.float64)
 
     @cached_property
-    def _widths(self) -> NDArray[np.float64]:
-        return float(self._first) * np.power(self.growth, np.arange(len(self._starts)))
+    def _paces(self) -> NDArray[np.float64]:
+        """How many updates of the part pass in one update of each cycle."""
+        lengths = float(self._first) * np.power(self.growth, np.arange(len(self._starts)))
+        return self.part.total / lengths
 
     @property
     def is_open(self) -> bool:
@@ -292,23 +318,20 @@ class Repeat(_Transformed):
     @property
     def is_resolved(self) -> bool:
         """Whether all durations are in updates, so that it can be called."""
-        first = self.first is None or in_updates(self.first)
-        return (
-            first
-            and (self.duration is None or isinstance(self.duration, int))
-            and (self.duration is not None or self.times is not None)
-            and self.part.is_resolved
-        )
+        return super().is_resolved and (self.duration is not None or self.times is not None)
 
     def _lengths(self) -> tuple[str, ...]:
-        return tuple(name for name in self.durations if getattr(self, name) is not None)
+        return tuple(name for name in super()._lengths() if getattr(self, name) is not None)
 
     def _sum(self) -> Fraction:
         """Return how many times as long as its first cycle the repetition is."""
         times = count("times", self.times, least=1)
         if self.growth == 1:
             return Fraction(times)
-        growth = Fraction(repr(self.growth))
+        if times > FIRST_CYCLES:  # no whole number any more, and exact it would have many digits
+            logarithm = math.log1p(self.growth - 1)
+            return Fraction(math.expm1(times * logarithm) / (self.growth - 1))
+        growth = exact(self.growth)
         return (growth**times - 1) / (growth - 1)
 
     def _length(self, clock: Clock) -> Fraction | None:
@@ -320,12 +343,15 @@ class Repeat(_Transformed):
         return None if first is None else first * self._sum()
 
     def _fit(self, updates: int, clock: Clock) -> Schedule:
-        planned = self.part._length(clock) if self.first is None else clock.updates(self.first)
-        first = Fraction(updates) / self._sum() if planned is None else planned
-        part = self.part._fit(max(nearest(first), 1), clock)
-        exact = None if first == part.total else from_real(first)
+        own = self.part._length(clock)
+        if self.first is not None:
+            first = clock.updates(self.first)
+        else:
+            first = Fraction(updates) / self._sum() if own is None else own
+        part = self.part._fit(max(nearest(first if own is None else own), 1), clock)
+        length = None if first == part.total else from_real(first)
         whole = self.times is not None and nearest(first * self._sum()) == updates
-        return self._of(part, first=exact, duration=None if whole else updates)
+        return self._of(part, first=length, duration=None if whole else updates)
 
     def _words(self) -> str:
         often = "again and again" if self.times is None else f"{self.times} times"
@@ -340,7 +366,7 @@ class Repeat(_Transformed):
         arguments = [] if self.times is None else [str(self.times)]
         names = [name for name in ("growth", "decay") if getattr(self, name) != 1]
         arguments += [
-            f"{name}={_written(getattr(self, name))}" for name in (*names, *self._lengths())
+            f"{name}={literal(getattr(self, name))}" for name in (*names, *self._lengths())
         ]
         return self._method("repeat", *arguments)
 
@@ -356,15 +382,10 @@ def _times(name: str, value: Any) -> int | None:
 
 def _growth(name: str, value: Any) -> float:
     result = number(name, value)
-    if not 1 <= result <= 1000:
-        raise InputError(f"{name} must lie in [1, 1000], not {value!r}.")
+    if not (result == 1 or 1 + 1e-6 <= result <= 1000):
+        raise InputError(f"{name} must be 1, or lie in [1.000001, 1000], not {value!r}.")
     return result
 
 
 def _optional_factor(name: str, value: Any) -> float | None:
     return None if value is None else _checks.factor(name, value)
-
-
-def _written(value: Duration) -> str:
-    """Return a duration or a number as the text form writes it."""
-    return f'"{value}"' if isinstance(value, str) else repr(value).removesuffix(".0")

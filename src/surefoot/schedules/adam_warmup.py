@@ -8,7 +8,7 @@ from typing import Any
 from surefoot._base.checks import number
 from surefoot._base.units import Duration, period
 from surefoot.errors import InputError
-from surefoot.schedules import _checks
+from surefoot.schedules import _checks, _scalar
 from surefoot.schedules._phase import Phase
 
 __all__ = ["ExponentialWarmup", "RAdamWarmup", "exponential_warmup", "radam_warmup"]
@@ -44,14 +44,14 @@ class ExponentialWarmup(Phase):
 
     name = "exponential_warmup"
     words = "approach the peak with timescale {timescale} for {duration}"
-    durations = ("duration", "timescale")
+    scales = ("timescale",)
 
     def __post_init__(self) -> None:
         self._check(timescale=period, duration=_checks.open_duration)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return 1 - math.e ** (-(self._local(t, xp) + 1) / self.timescale)
+        return 1 - math.e ** (-(self._local(t, xp) + 1) / self._scale["timescale"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,24 +91,43 @@ class RAdamWarmup(Phase):
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        limit = self._limit
-        rho = self._rho(self._local(t, xp) + self._first)
+        limit = 2 / (1 - self.beta2) - 1
+        rho = self._rho(self._local(t, xp) + self._first, xp)
         scale = limit / ((limit - 4) * (limit - 2))
         return ((rho - 4) * (rho - 2) / rho * scale) ** 0.5
 
-    @property
-    def _limit(self) -> float:
-        return 2 / (1 - self.beta2) - 1
+    def _rho(self, t: Any, xp: Any) -> Any:
+        """Return ρ without the difference of large numbers that its definition is.
 
-    def _rho(self, t: Any) -> Any:
-        decayed = self.beta2**t
-        return self._limit - 2 * t * decayed / (1 - decayed)
+        With r = −log β2 and x = r t it is c + 2 (1 − h) / r, where h = x / (e^x − 1), of which the
+        series is taken where x is small, and c = 2 / (1 − β2) − 1 − 2 / r.
+        """
+        rate = self._rate
+        x = rate * t
+        small = xp.minimum(x, 0.1)
+        square = small * small
+        series = small / 2 - square / 12 * (1 - square / 60 * (1 - square / 42 * (1 - square / 40)))
+        large = xp.minimum(xp.maximum(x, 0.1), 80.0)  # where h is 0 in any precision
+        rest = xp.where(x < 0.1, series, 1 - large / (math.e**large - 1))
+        return self._offset + 2 / rate * rest
+
+    @cached_property
+    def _rate(self) -> float:
+        return -math.log(self.beta2)
+
+    @cached_property
+    def _offset(self) -> float:
+        """c, the limit of ρ less 2 / r."""
+        rate = self._rate
+        if rate < 0.01:
+            return rate / 6 - rate**3 / 360
+        return 2 / (1 - self.beta2) - 1 - 2 / rate
 
     @cached_property
     def _first(self) -> int:
         """The first t at which the variance is known, so that the factor is above 0."""
         t = 1
-        while not self._rho(t) > 4:
+        while not self._rho(t, _scalar) > 4:
             t += 1
         return t
 

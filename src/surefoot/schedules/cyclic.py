@@ -1,14 +1,16 @@
 """Triangles: up to the peak and down again, over and over."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, cast
 
 from surefoot._base.checks import fraction
 from surefoot._base.units import Duration
 from surefoot._base.units import period as checked_period
 from surefoot.schedules import _checks
 from surefoot.schedules._phase import Phase
+from surefoot.schedules._schedule import Schedule
 
 __all__ = ["Cyclic", "cyclic"]
 
@@ -54,7 +56,7 @@ class Cyclic(Phase):
 
     name = "cyclic"
     words = "cycle between {low:g} and the peak every {period} for {duration}{bent}"
-    durations = ("duration", "period")
+    scales = ("period",)
 
     def __post_init__(self) -> None:
         self._check(
@@ -66,21 +68,22 @@ class Cyclic(Phase):
             gamma=_checks.ratio,
         )
 
-    def stretch(self, k: float) -> Self:
-        """Return the schedule for a run ``k`` times as long; see :meth:`Schedule.stretch`."""
-        return dataclasses.replace(super().stretch(k), gamma=self.gamma ** (1 / k))
+    def _stretched(self, k: float) -> Schedule:
+        longer = cast("Cyclic", super()._stretched(k))
+        return dataclasses.replace(longer, gamma=self.gamma ** (1 / k))
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
         j = self._local(t, xp)
-        p = j % self.period / self.period
+        cycle, since = self._cycle(j, "period")
+        p = since / self._scale["period"]
         up = p / self.rise if self.rise > 0 else 1.0
         down = (1 - p) / (1 - self.rise) if self.rise < 1 else 1.0
         height = xp.minimum(up, down)
         if self.decay != 1:
-            height = height * self.decay ** (j // self.period)
+            height = height * self.decay**cycle
         if self.gamma != 1:
-            height = height * self.gamma**j
+            height = height * 2 ** (math.log2(self.gamma) * j)
         return self.low + (1 - self.low) * height
 
     def _values_in_words(self) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Decay by the same ratio at every update."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 from surefoot._base.units import Duration, in_words, period
 from surefoot.errors import InputError
@@ -42,7 +44,7 @@ class Exponential(Phase):
 
     name = "exponential"
     words = "decay exponentially to {floor:g} over {duration}"
-    durations = ("duration", "every")
+    scales = ("every",)
 
     def __post_init__(self) -> None:
         if (self.floor is None) == (self.gamma is None):
@@ -59,10 +61,16 @@ class Exponential(Phase):
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
         if self.floor is not None:
             return self.floor ** self._progress(t, xp)
-        return self.gamma ** (self._local(t, xp) / self.every)
+        # a power of 2 keeps a gamma near 1 exact in single precision
+        return 2 ** (self._doublings / self._scale["every"] * self._local(t, xp))
+
+    @cached_property
+    def _doublings(self) -> float:
+        """The logarithm of gamma to base 2."""
+        return math.log2(cast("float", self.gamma))
 
     def _lengths(self) -> tuple[str, ...]:
-        return self.durations if self.floor is None else ("duration",)
+        return super()._lengths() if self.floor is None else self.durations
 
     def _words(self) -> str:
         if self.floor is not None:

@@ -21,9 +21,9 @@ class Function(Phase):
 
     factor(j) = target(j),  j = 0 … n − 1
 
-    A function is code: in text and in JSON stands only where it can be imported from, and it is
-    imported from there only where ``allow_functions=True`` is given to the reader. A function that
-    cannot be imported, such as a lambda, works as long as the program runs.
+    A function is code. Text and JSON hold only where it can be imported from, and a reader imports
+    it only where ``allow_functions=True`` is given. A function that cannot be imported, such as a
+    lambda, works as long as the program runs.
 
     Args:
         target: a function from the update number within the phase to a finite factor ≥ 0, or where

@@ -40,14 +40,14 @@ class InverseTime(Phase):
 
     name = "inverse_time"
     words = "decay as 1 / (1 + {rate:g} · time / {every}) for {duration}"
-    durations = ("duration", "every")
+    scales = ("every",)
 
     def __post_init__(self) -> None:
         self._check(rate=_checks.factor, every=period, duration=_checks.open_duration)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return 1 / (1 + self.rate * (self._local(t, xp) / self.every))
+        return 1 / (1 + self.rate * (self._local(t, xp) / self._scale["every"]))
 
 
 inverse_time = InverseTime

@@ -15,7 +15,7 @@ __all__ = ["MultiStep", "multi_step"]
 class MultiStep(Knotted):
     """Start at the peak and multiply by a number at each of the given times.
 
-    factor(j) = drop^(number of times in ``at`` that are ≤ j),  j = 0 … n − 1
+    factor(j) = drop^(how many of the times are ≤ j),  j = 0 … n − 1
 
     Args:
         at: the times, rising durations from the start of the phase.

@@ -38,14 +38,14 @@ class NaturalExponential(Phase):
 
     name = "natural_exponential"
     words = "decay as exp(-{rate:g} · time / {every}) for {duration}"
-    durations = ("duration", "every")
+    scales = ("every",)
 
     def __post_init__(self) -> None:
         self._check(rate=_checks.factor, every=period, duration=_checks.open_duration)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return math.e ** (-self.rate * (self._local(t, xp) / self.every))
+        return math.e ** (-self.rate * (self._local(t, xp) / self._scale["every"]))
 
 
 natural_exponential = NaturalExponential

@@ -46,14 +46,14 @@ class Power(Phase):
 
     name = "power"
     words = "decay as (1 + time / {timescale})^{exponent:g} for {duration}"
-    durations = ("duration", "timescale")
+    scales = ("timescale",)
 
     def __post_init__(self) -> None:
         self._check(exponent=_exponent, timescale=period, duration=_checks.open_duration)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return (1 + self._local(t, xp) / self.timescale) ** self.exponent
+        return (1 + self._local(t, xp) / self._scale["timescale"]) ** self.exponent
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,14 +85,15 @@ class InverseSqrt(Phase):
 
     name = "inverse_sqrt"
     words = "decay with one over the square root of the time, timescale {timescale}, for {duration}"
-    durations = ("duration", "timescale")
+    scales = ("timescale",)
 
     def __post_init__(self) -> None:
         self._check(timescale=period, duration=_checks.open_duration)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return (self.timescale / (self.timescale + self._local(t, xp))) ** 0.5
+        timescale = self._scale["timescale"]
+        return (timescale / (timescale + self._local(t, xp))) ** 0.5
 
 
 def _exponent(name: str, value: Any) -> float:

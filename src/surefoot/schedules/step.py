@@ -40,14 +40,15 @@ class Step(Phase):
 
     name = "step"
     words = "start at the peak and multiply by {drop:g} every {every} for {duration}"
-    durations = ("duration", "every")
+    scales = ("every",)
 
     def __post_init__(self) -> None:
         self._check(every=period, drop=_checks.ratio, duration=_checks.open_duration)
 
     def evaluate(self, t: Any, xp: Any) -> Any:
         """Return the factors at ``t``; see :meth:`Schedule.evaluate`."""
-        return self.drop ** (self._local(t, xp) // self.every)
+        stairs, _ = self._cycle(self._local(t, xp), "every")
+        return self.drop**stairs
 
 
 step = Step

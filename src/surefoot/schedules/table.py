@@ -43,7 +43,7 @@ class Table(Phase):
 
     name = "table"
     words = "use {count} factors one after another, each for {every}, in all for {duration}"
-    durations = ("duration", "every")
+    scales = ("every",)
 
     def __post_init__(self) -> None:
         self._check(factors=_factors, every=period, duration=_checks.open_duration)
@@ -60,7 +60,8 @@ class Table(Phase):
     @cached_property
     def _edges(self) -> NDArray[np.float64]:
         """The updates at which a factor follows another."""
-        return np.arange(1.0, len(self.factors)) * cast("int", self.every)
+        top, bottom = self._ratios["every"]
+        return np.arange(1.0, len(self.factors)) * top / bottom
 
     def _values_in_words(self) -> dict[str, Any]:
         return {**super()._values_in_words(), "count": len(self.factors)}
@@ -69,10 +70,24 @@ class Table(Phase):
 def _factors(name: str, value: Any) -> tuple[float, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InputError(f"{name} must be a list of numbers, not {value!r:.60}.")
+    if (quick := _numbers(value)) is not None:
+        return quick
     factors = tuple(_checks.factor(name, factor) for factor in cast("Iterable[Any]", value))
     if not factors:
         raise InputError(f"{name} must hold at least one number.")
     return factors
+
+
+def _numbers(value: Any) -> tuple[float, ...] | None:
+    """Return the factors of a long list of plain numbers, checked all at once; else None."""
+    try:
+        numbers: NDArray[Any] = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return None
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1 or not numbers.size:
+        return None
+    good = bool(np.all(np.isfinite(numbers) & (numbers >= 0)))
+    return tuple(numbers.astype(np.float64).tolist()) if good else None
 
 
 table = Table

@@ -27,7 +27,8 @@ class Warmup(Phase):
     Args:
         duration: n, as a duration (see :mod:`surefoot.schedules`), or ``"auto"``: 2 / (1 − β2)
             updates, the "untuned" warm-up of Adam, but at most 10 % of the run. The scheduler takes
-            β2 from the optimizer; without one it is 10 % of the run.
+            β2 from the optimizer, and for one without β2 it is 10 % of the run; ``resolve`` takes
+            0.999 unless it is told.
         start: factor that the curve starts from, one update before the first; in [0, 1], and above
             0 for the exponential one.
         shape: ``"linear"``, ``"exponential"`` or ``"cosine"``.
