@@ -28,7 +28,7 @@ CASES = [
     *(
         library.PolynomialDecay(a, n, end_learning_rate=b, power=power, cycle=cycle)
         for a, b in [(0.3, 0.01), (0.0, 0.2), (0.5, 0.5), (0.3, 0.0)]
-        for n, power in [(1, 1.0), (7, 0.5), (33, 1.0), (41, 2.3)]
+        for n, power in [(1, 1.0), (7, 0.5), (33, 1.0), (41, 2.3), (9, 0.0)]
         for cycle in (False, True)
     ),
     *(

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from surefoot.errors import InputError
-from surefoot.schedules import from_optax
+from surefoot.schedules import cosine, from_optax, hold, linear, one_minus_sqrt, warmup
 
 pytestmark = pytest.mark.peers
 
@@ -27,6 +27,14 @@ CASES = [
         for n, p in [(1, 2), (7, 0.5), (50, 2), (33, 3.7), (41, 1)]
         for begin in ({}, {"transition_begin": 6})
     ),
+    *(
+        (
+            "polynomial_schedule",
+            {"init_value": 0.5, "end_value": 0.7, "power": 0, "transition_steps": n},
+        )
+        for n in (1, 10)
+    ),
+    ("cosine_decay_schedule", {"init_value": 0.5, "decay_steps": 10, "exponent": 0.0}),
     *(
         ("piecewise_constant_schedule", {"init_value": 0.4, "boundaries_and_scales": scales})
         for scales in (None, {}, {10: 0.1}, {20: 2.0, 5: 0.5, 31: 0.0}, {0: 0.5, 9: 0.5})
@@ -176,6 +184,61 @@ def test_joined_schedules_of_any_kind():
     with jax.enable_x64(True):
         exact = np.asarray([float(theirs(t)) for t in range(80)])
     np.testing.assert_allclose(schedule(np.arange(80)), exact, rtol=1e-12, atol=1e-12)
+
+
+JOINED = [case for case in CASES[::4] if case[1].get("transition_steps") != 0]
+
+
+@pytest.mark.parametrize("edges", [(3, 8), (10, 30), (60, 75)])
+@pytest.mark.parametrize("total", [2, 9, 40, 90])
+@pytest.mark.parametrize("number", range(len(JOINED)))
+def test_joined_schedules_are_cut_at_their_boundaries(number, total, edges):
+    parts = [
+        JOINED[number],
+        JOINED[(number + 7) % len(JOINED)],
+        JOINED[(number + 20) % len(JOINED)],
+    ]
+    plan = from_optax("join_schedules", schedules=parts, boundaries=edges, total=total)
+    assert plan.total == total
+    t = np.arange(total)
+    with jax.enable_x64(True):
+        theirs = optax.join_schedules([getattr(optax, n)(**a) for n, a in parts], edges)
+        exact = np.broadcast_to(np.asarray(jax.vmap(theirs)(t)), t.shape)
+    np.testing.assert_allclose(plan.values(), exact, rtol=1e-12, atol=1e-12)
+
+
+def test_any_curve_of_ours_is_cut_in_a_joined_one():
+    rising = warmup(20) >> linear(10)
+    for plan in (rising, cosine(20).branch(5, linear(10)), hold(4) >> one_minus_sqrt(20)):
+        joined = from_optax("join_schedules", schedules=[plan, hold()], boundaries=[10])
+        assert joined.resolve(12).values().tolist() == [*plan(np.arange(10)).tolist(), 1, 1]
+
+
+def refused(name, arguments):
+    """Return whether optax refuses the arguments."""
+    try:
+        getattr(optax, name)(**arguments)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cosine_decay_schedule", {"init_value": 1.0, "decay_steps": 0}),
+        ("linear_onecycle_schedule", {"peak_value": 1.0, "transition_steps": 0}),
+        ("cosine_onecycle_schedule", {"peak_value": 1.0, "transition_steps": 0}),
+        (
+            "warmup_cosine_decay_schedule",
+            {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 10, "decay_steps": 10},
+        ),
+    ],
+)
+def test_what_optax_refuses_is_refused(name, arguments):
+    assert refused(name, arguments)
+    with pytest.raises(InputError, match="_steps must be "):
+        from_optax(name, **arguments)
 
 
 def test_every_schedule_that_optax_exports_is_known():

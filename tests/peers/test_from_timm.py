@@ -159,6 +159,30 @@ def test_every_other_curve_is_that_of_timm(kind, arguments):
     np.testing.assert_allclose(ours(scheduler), theirs(scheduler), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("total", [1, 9, 50, 90, 111, 120])
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [case for case in STEPPING if case[0] == "WSDLRScheduler"][::5]
+)
+def test_a_wsd_is_cut_and_never_squeezed(kind, arguments, total):
+    scheduler = getattr(library, kind)(optimizer(), **arguments)
+    found = ours(scheduler, total)
+    assert found.shape == (len(LRS), total)
+    np.testing.assert_allclose(found, theirs(scheduler, total), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("total", [1, 4, 20, 40, 100])
+@pytest.mark.parametrize(("kind", "arguments"), RESTARTING[::13])
+def test_a_restarting_curve_is_cut_and_never_squeezed(kind, arguments, total):
+    make = getattr(library, kind, None) or getattr(library.tanh_lr, kind)
+    scheduler = make(optimizer(), **arguments)
+    exact = theirs(scheduler, total)
+    if np.isnan(exact).any() and needs_a_table(arguments):
+        return
+    missed = np.flatnonzero(~np.isclose(ours(scheduler, total), exact, rtol=1e-12, atol=1e-12))
+    starts = boundaries(arguments) if arguments.get("cycle_mul", 1) != 1 else []
+    assert set((missed % total).tolist()) <= set(starts)
+
+
 def test_it_does_not_matter_how_far_the_scheduler_has_gone():
     scheduler = library.CosineLRScheduler(optimizer(), 50, warmup_t=5, lr_min=0.001)
     before = from_timm(scheduler)

@@ -1,6 +1,7 @@
 """from_transformers against the installed Transformers."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -87,6 +88,38 @@ def test_every_factor_is_that_of_transformers(name, warmup, total, specific):
         ) * (total - warmup)
         missed = [t for t in missed if not (t in starts and exact[t] < 1e-12)]
     assert list(missed) == []
+
+
+@pytest.mark.parametrize("down", ["linear", "cosine", "1-sqrt"])
+@pytest.mark.parametrize("more", [{}, {"num_cycles": 1.0}])
+@pytest.mark.parametrize("low", [0, 0.1, 1.5])
+@pytest.mark.parametrize(
+    ("warmup", "decay", "stable"),
+    [(5, 10, 10), (5, 0, 10), (0, 10, 0), (0, 0, 0), (3, 0, 0), (5, 10, None), (7, 20, None)],
+)
+@pytest.mark.parametrize("total", [1, 9, 15, 20, 25, 40])
+def test_warmup_stable_decay_before_inside_and_after_its_parts(
+    warmup, decay, stable, low, more, down, total
+):
+    specific = {"num_decay_steps": decay, "decay_type": down, "min_lr_ratio": low, **more}
+    if stable is not None:
+        specific["num_stable_steps"] = stable
+    found = ours("warmup_stable_decay", warmup, total, specific)
+    assert found.total == total
+    with warnings.catch_warnings():  # "Both are specified. num_stable_steps will be used."
+        warnings.simplefilter("ignore")
+        exact = theirs("warmup_stable_decay", warmup, total, specific)
+    np.testing.assert_allclose(found.values(), exact, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("warmup", "total", "decay", "stable"), [(7, 1, 20, None), (0, 2, 0, 0)])
+def test_what_has_no_room_for_its_decay_is_that_of_transformers(warmup, total, decay, stable):
+    specific = {"num_decay_steps": decay, "num_stable_steps": stable, "min_lr_ratio": 0.1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exact = theirs("warmup_stable_decay", warmup, total, specific)
+    found = ours("warmup_stable_decay", warmup, total, specific).values()
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
 
 
 def test_all_of_its_names_are_known():

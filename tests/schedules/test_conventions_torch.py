@@ -371,6 +371,41 @@ def test_what_has_no_factors_says_so():
         from_torch(library.CyclicLR(sgd(), 0.0, 0.3, 5))
 
 
+def test_a_negative_lr_is_called_one():
+    flat = lambda: sgd((0.3, 0.3))  # noqa: E731
+    with pytest.raises(InputError, match=r"the lr is -0.1, where the group's own is 0.3: a factor"):
+        from_torch(library.CosineAnnealingLR(flat(), 10, -0.1))
+    for total in (None, 20):
+        with pytest.raises(InputError, match=r"multiplied by -0.5 again and again, so it gets"):
+            from_torch(library.StepLR(flat(), 5, -0.5), total)
+        with pytest.raises(InputError, match=r"multiplied by -0.5 again and again, so it gets"):
+            from_torch(library.MultiStepLR(flat(), [5], -0.5), total)
+    with pytest.raises(InputError, match="this LambdaLR has a negative value, -1 at update 6"):
+        from_torch(library.LambdaLR(flat(), lambda t: 5 - t), total=20)
+    with pytest.raises(InputError, match=r"the lr of this MultiplicativeLR at update 1 is -0.27"):
+        from_torch(library.MultiplicativeLR(flat(), lambda t: -0.9), total=20)
+    chained = chain(PARTS["exponential"], PARTS["cosine"])  # torch's own goes below its minimum
+    with pytest.raises(InputError, match=r"the lr of this ChainedScheduler at update 38 is -0.000"):
+        from_torch(chained(sgd()), total=40)
+
+
+PARTS = {
+    "cyclic": lambda o: library.CyclicLR(o, 0.01, 0.3, 5),
+    "warm-up": warm,
+    "exponential": lambda o: library.ExponentialLR(o, 0.97),
+    "cosine": lambda o: library.CosineAnnealingLR(o, 30, 0.001),
+    "one-cycle": lambda o: library.OneCycleLR(o, 0.5, total_steps=90),
+    "restarts": lambda o: library.CosineAnnealingWarmRestarts(o, 7),
+    "lambda": lambda o: library.LambdaLR(o, lambda t: 1 / (1 + t)),
+    "polynomial": lambda o: library.PolynomialLR(o, 40, 2),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), [*itertools.product(PARTS, PARTS)])
+def test_the_start_of_a_stepped_chain_is_that_of_a_fresh_one(first, second):
+    check(chain(PARTS[first], PARTS[second]), 25, given_total=25)
+
+
 def test_groups_that_came_late_are_told():
     optimizer = sgd()
     scheduler = library.StepLR(optimizer, 5)

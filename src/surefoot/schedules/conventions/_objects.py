@@ -7,7 +7,7 @@ from surefoot.errors import InputError
 from surefoot.schedules._schedule import Schedule
 from surefoot.schedules.table import table
 
-__all__ = ["factor_of", "fields", "needs_total", "reals", "stock", "tabled", "whole"]
+__all__ = ["factor_of", "fields", "needs_total", "negative", "reals", "stock", "tabled", "whole"]
 
 MOST = 10_000_000
 """The longest table that is made."""
@@ -42,10 +42,12 @@ def factor_of(name: str, value: float, base: float) -> float:
     """Return an absolute value as a factor of a group's base lr.
 
     Raises:
-        InputError: the base is 0, and the value is not.
+        InputError: the base is 0, and the value is not, or the factor would be negative.
     """
-    if base != 0:
+    if base != 0 and value / base >= 0:
         return value / base
+    if base != 0:
+        raise negative(f"{name} is {value:g}, where the group's own is {base:g}")
     if value == 0:
         return 0.0
     raise InputError(
@@ -69,10 +71,26 @@ def needs_total(what: str) -> InputError:
     )
 
 
-def tabled(what: str, value: Callable[[int], float], total: int | None) -> Schedule:
-    """Return the table of ``value(0)`` … ``value(total − 1)``."""
+def negative(what: str) -> InputError:
+    """Return the error for a rate below 0, which no schedule has."""
+    return InputError(
+        f"{what}: a factor is at least 0, and a schedule with negative ones cannot be made. Change "
+        "the library's schedule so that it stays at 0 or above."
+    )
+
+
+def tabled(
+    what: str, value: Callable[[int], float], total: int | None, duration: int | None = None
+) -> Schedule:
+    """Return the table of ``value(0)`` … ``value(total − 1)``, for all or ``duration`` updates."""
     if total is None:
         raise needs_total(what)
     if total > MOST:
-        raise InputError(f"total must be at most {MOST} for a table, not {total}.")
-    return table([value(t) for t in range(total)], duration=total)
+        raise InputError(
+            f"total must be at most {MOST} where a table is needed, for {what}, not {total}."
+        )
+    factors = [value(t) for t in range(total)]
+    for t, factor in enumerate(factors):
+        if factor < 0:
+            raise negative(f"{what} has a negative value, {factor:g} at update {t}")
+    return table(factors, duration=duration or total)

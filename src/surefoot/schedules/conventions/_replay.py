@@ -132,7 +132,11 @@ def _construct(scheduler: Any, optimizer: _Optimizer) -> None:
         scheduler.last_epoch = -1
         if "T_cur" in vars(scheduler):
             scheduler.T_cur, scheduler.T_i = -1, scheduler.T_0
+        own = scheduler.base_lrs
+        if "max_lrs" in vars(scheduler):  # a CyclicLR takes its first step before it has its own
+            scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         scheduler._initial_step()
+        scheduler.base_lrs = own
     elif "_milestones" in vars(scheduler):
         scheduler.last_epoch = 0
         optimizer.reset()

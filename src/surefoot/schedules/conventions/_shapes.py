@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from surefoot._base.units import Duration
 from surefoot.schedules._schedule import Schedule
+from surefoot.schedules.conventions._objects import negative
 from surefoot.schedules.cosine import cosine
 from surefoot.schedules.hold import constant, hold
 from surefoot.schedules.multi_step import multi_step
@@ -103,6 +104,7 @@ def wave(start: float, end: float, half: float, n: int) -> Schedule:
 
 def drops(every: int, factor: float) -> Schedule | None:
     """Return the staircase of powers of a factor in [0, 1]; None where it would rise."""
+    _check_rate(factor)
     if factor == 1:
         return hold()
     if factor == 0:
@@ -112,9 +114,15 @@ def drops(every: int, factor: float) -> Schedule | None:
 
 def stairs(times: Iterable[int], factor: float) -> Schedule:
     """Return powers of a factor: one more from each of the times on."""
+    _check_rate(factor)
     at = sorted(times)
     if not at or factor == 1:
         return hold()
     if 0 < factor < 1 and len(set(at)) == len(at):
         return multi_step(at, factor)
     return through([(0, 1.0), *((t, factor ** (i + 1)) for i, t in enumerate(at))], "constant")
+
+
+def _check_rate(factor: float) -> None:
+    if factor < 0:
+        raise negative(f"the lr is multiplied by {factor:g} again and again, so it gets negative")

@@ -19,6 +19,7 @@ from surefoot.schedules.conventions._shapes import (
     through,
 )
 from surefoot.schedules.exponential import exponential
+from surefoot.schedules.hold import constant
 from surefoot.schedules.inverse_time import inverse_time
 
 __all__ = ["from_keras"]
@@ -92,6 +93,8 @@ def _polynomial(config: dict[str, Any], total: int | None) -> Schedule:
     start, steps, end, power = _numbers(
         config, "initial_learning_rate", "decay_steps", "end_learning_rate", "power"
     )
+    if power == 0:  # Keras has 0**0 = 1 at the end
+        return constant(start)
     if not config["cycle"] and steps == int(steps):
         return polynomial_between(start, end, int(steps), power)
 

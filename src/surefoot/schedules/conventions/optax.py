@@ -1,13 +1,18 @@
 """Schedules as optax writes them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
+from itertools import pairwise
 from typing import Any, cast
 
-from surefoot._base.checks import count
+from surefoot._base.checks import count, number, positive
 from surefoot.errors import InputError
+from surefoot.schedules import _checks
+from surefoot.schedules._algebra import Sequence
 from surefoot.schedules._schedule import Schedule
+from surefoot.schedules.conventions._arguments import bound, whole_number
 from surefoot.schedules.conventions._fit import fitted
-from surefoot.schedules.conventions._objects import tabled, whole
+from surefoot.schedules.conventions._objects import tabled
 from surefoot.schedules.conventions._shapes import (
     after,
     drops,
@@ -41,7 +46,7 @@ def from_optax(name: Any, *, total: int | None = None, **arguments: Any) -> Sche
         total: updates of the run, ≥ 1; the schedule then has exactly these. Needed only for an
             ``exponential_decay`` that rises, which becomes a table.
         arguments: those of the function, by name. In ``join_schedules`` the ``schedules`` are
-            schedules, or pairs of a name and a dict of arguments.
+            schedules, or pairs of a name and a dict of arguments; an open schedule fills its part.
 
     Raises:
         InputError: the name or an argument is none of optax's, or total is needed.
@@ -64,32 +69,21 @@ def from_optax(name: Any, *, total: int | None = None, **arguments: Any) -> Sche
             f"not {word!r:.60}."
         )
     total = None if total is None else count("total", total, least=1)
-    try:
-        given = _whole_steps(arguments)
-        schedule = make(total, **given) if make in _MAY_RISE else make(**given)
-    except TypeError as error:
-        words = str(error).replace(f"{make.__name__}()", f"optax's {word}")
-        raise InputError(f"arguments are not those of optax: {words}.") from None
-    return fitted(schedule, total)
+    if "total" in signature(make).parameters:  # it may have no closed form
+        arguments = {"total": total, **arguments}
+    return fitted(make(**bound(f"optax's {word}", make, arguments, _CHECKS)), total)
 
 
-_STEPS = ("transition_steps", "transition_begin", "decay_steps", "warmup_steps")
-
-
-def _whole_steps(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments with all numbers of steps as ints; a float is no share of the run here.
-
-    Raises:
-        InputError: a number of steps is not whole.
-    """
-    steps = {name: _int(name, arguments[name]) for name in _STEPS if name in arguments}
-    return {**arguments, **steps}
-
-
-def _int(name: str, value: Any) -> int:
-    if not whole(value):
-        raise InputError(f"{name} must be a whole number of updates here, not {value!r}.")
-    return int(value)
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(
+        ("transition_steps", "transition_begin", "decay_steps", "warmup_steps"), whole_number
+    ),
+    **dict.fromkeys(
+        ("value", "init_value", "end_value", "peak_value", "alpha", "decay_rate"), _checks.factor
+    ),
+    **dict.fromkeys(("power", "exponent", "pct_start", "pct_final"), _checks.factor),
+    **dict.fromkeys(("div_factor", "final_div_factor"), positive),
+}
 
 
 def _constant(value: float) -> Schedule:
@@ -103,7 +97,7 @@ def _polynomial(
     transition_steps: int,
     transition_begin: int = 0,
 ) -> Schedule:
-    if transition_steps <= 0:
+    if transition_steps <= 0 or power == 0:  # optax has 0**0 = 1 at the end
         return constant(float(init_value))
     begin = max(transition_begin, 0)
     start, end = float(init_value), float(end_value)
@@ -123,14 +117,24 @@ def _linear(
 def _cumulative(
     init_value: float, boundaries_and_scales: Mapping[int, float] | None
 ) -> list[tuple[float, float]]:
+    given: Any = {} if boundaries_and_scales is None else boundaries_and_scales
+    if not isinstance(given, Mapping):
+        raise InputError(
+            "boundaries_and_scales must be a dict such as {100: 0.1}, not "
+            f"{boundaries_and_scales!r:.60}."
+        )
+    scales = {
+        whole_number("boundaries_and_scales", boundary): number("boundaries_and_scales", scale)
+        for boundary, scale in cast("Mapping[Any, Any]", given).items()
+    }
     points = [(0.0, float(init_value))]
-    for boundary, scale in sorted((boundaries_and_scales or {}).items()):
+    for boundary, scale in sorted(scales.items()):
         if boundary < 0 or scale < 0:
             raise InputError(
                 "boundaries_and_scales must have boundaries and scales ≥ 0, not "
                 f"{boundary!r}: {scale!r}."
             )
-        points.append((_int("boundaries_and_scales", boundary), points[-1][1] * scale))
+        points.append((boundary, points[-1][1] * scale))
     return points
 
 
@@ -161,6 +165,7 @@ def _linear_onecycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
+    _at_least_one("transition_steps", transition_steps)
     scales = {
         int(pct_start * transition_steps): div_factor,
         int(pct_final * transition_steps): 1.0 / div_factor,
@@ -176,6 +181,7 @@ def _cosine_onecycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
+    _at_least_one("transition_steps", transition_steps)
     scales = {
         int(pct_start * transition_steps): div_factor,
         int(transition_steps): 1.0 / (div_factor * final_div_factor),
@@ -227,7 +233,15 @@ def _rising(
 def _cosine(
     init_value: float, decay_steps: int, alpha: float = 0.0, exponent: float = 1.0
 ) -> Schedule:
+    _at_least_one("decay_steps", decay_steps)
+    if exponent == 0:  # optax has 0**0 = 1 at the end
+        return constant(float(init_value))
     return scaled(float(init_value), half_cosine(1.0, float(alpha), decay_steps, float(exponent)))
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"{name} must be at least 1, as in optax, not {value}.")
 
 
 def _warmup_constant(init_value: float, peak_value: float, warmup_steps: int) -> Schedule:
@@ -244,9 +258,15 @@ def _warmup_cosine(
     end_value: float = 0.0,
     exponent: float = 1.0,
 ) -> Schedule:
+    left = decay_steps - max(warmup_steps, 0)
+    if left < 1:
+        raise InputError(
+            f"decay_steps must be greater than warmup_steps, {warmup_steps}, which are the first "
+            f"of them, not {decay_steps}."
+        )
     alpha = 0.0 if peak_value == 0.0 else end_value / peak_value
     warmup = ramp(float(init_value), float(peak_value), max(warmup_steps, 1))
-    decay = _cosine(peak_value, decay_steps - max(warmup_steps, 0), alpha, exponent)
+    decay = _cosine(peak_value, left, alpha, exponent)
     return after(warmup_steps, warmup, decay)
 
 
@@ -270,42 +290,69 @@ def _warmup_exponential(
 
 
 def _sgdr(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
-    cycles = [_whole_steps(cycle) for cycle in cosine_kwargs]
-    schedules = [_warmup_cosine(**cycle) for cycle in cycles]
-    boundaries: list[int] = []
-    for cycle in cycles[:-1]:
-        boundaries.append((boundaries[-1] if boundaries else 0) + cycle["decay_steps"])
-    return _join(schedules, boundaries)
+    schedules: list[Schedule] = []
+    boundaries = [0]
+    for i, cycle in enumerate(_listed("cosine_kwargs", cosine_kwargs)):
+        pair = ("warmup_cosine_decay_schedule", cycle)
+        schedules.append(_part(f"cosine_kwargs[{i}]", pair, None))
+        boundaries.append(boundaries[-1] + whole_number("decay_steps", cycle["decay_steps"]))
+    return _join(None, schedules, boundaries[1:-1])
 
 
-def _join(schedules: Iterable[Any], boundaries: Iterable[int]) -> Schedule:
-    parts = [_part(part) for part in schedules]
-    edges = [0, *(_int("boundaries", boundary) for boundary in boundaries)]
-    if len(edges) != len(parts) or edges != sorted(edges):
+def _join(total: int | None, schedules: Iterable[Any], boundaries: Iterable[int]) -> Schedule:
+    given = _listed("schedules", schedules)
+    edges = [0, *(whole_number("boundaries", each) for each in _listed("boundaries", boundaries))]
+    if len(edges) != len(given) or edges != sorted(edges):
         raise InputError(
             "boundaries must be rising updates, one less than schedules, not "
-            f"{edges[1:]} for {len(parts)} schedules."
+            f"{edges[1:]} for {len(given)} schedules."
         )
-    kept = [
-        fitted(part, end - start)
-        for part, start, end in zip(parts, edges, edges[1:], strict=False)
-        if end > start
+    spans: list[int | None] = [end - start for start, end in pairwise(edges)]
+    spans.append(None if total is None else max(total - edges[-1], 1))
+    parts = [
+        _part(f"schedules[{i}]", part, span)
+        for i, (part, span) in enumerate(zip(given, spans, strict=True))
+        if span != 0
     ]
-    result = parts[-1]
-    for part in reversed(kept):
-        result = part >> result
+    return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list, not {value!r:.60}.")
+    result = list(cast("Iterable[Any]", value))
+    if not result and name != "boundaries":
+        raise InputError(f"{name} must hold at least one element.")
     return result
 
 
-def _part(part: Any) -> Schedule:
+def _part(name: str, part: Any, span: int | None) -> Schedule:
+    """Return one of several schedules, cut after the updates that it has."""
     if isinstance(part, Schedule):
-        return part
-    name, arguments = cast("tuple[Any, dict[str, Any]]", part)
-    return from_optax(name, **arguments)
+        if not (part.is_open or part.is_resolved):
+            raise InputError(
+                f"{name} must have a length in updates, and {part} has another: resolve it first, "
+                "with .resolve(total)."
+            )
+        kind, arguments = None, {}
+    elif isinstance(part, (tuple, list)) and len(cast("list[Any]", part)) == 2:
+        kind, arguments = cast("tuple[Any, Any]", part)
+    else:
+        kind, arguments = None, None
+    if not isinstance(arguments, Mapping):
+        raise InputError(
+            f"{name} must be a schedule or a pair of a name and a dict of arguments, such as "
+            f"('constant_schedule', {{'value': 0.1}}), not {part!r:.60}; optax's functions of the "
+            "count cannot be read."
+        )
+    try:
+        if isinstance(part, Schedule):
+            return fitted(part, span)
+        return from_optax(kind, total=span, **cast("dict[str, Any]", arguments))
+    except InputError as error:
+        length = "" if span is None else f", of {span} updates"
+        raise InputError(f"{name}{length}: {error}") from None
 
-
-_MAY_RISE = (_exponential, _warmup_exponential)
-"""The functions whose curve may have no closed form here, and then need the total."""
 
 _FUNCTIONS: dict[str, Callable[..., Schedule]] = {
     "constant_schedule": _constant,

@@ -31,8 +31,10 @@ def from_torch(scheduler: Any, total: int | None = None) -> "Schedule | dict[str
     factor(t) = the lr that update t uses over the group's ``initial_lr``
 
     so that ``Scheduler(optimizer, from_torch(scheduler))`` goes on with the same curve. The unit of
-    t is one call of the scheduler's ``step``. It does not matter how far the scheduler has gone;
-    nothing of it or of the optimizer is changed.
+    t is one call of the scheduler's ``step``. It does not matter how far the scheduler has gone,
+    but for the factor of update 0 of a ``ChainedScheduler`` whose parts were not made in the order
+    in which they are chained: convert that one before its first step. Nothing of the scheduler or
+    of the optimizer is changed.
 
     Args:
         scheduler: any of torch's but ``ReduceLROnPlateau``, also with others inside, and any other
@@ -50,8 +52,8 @@ def from_torch(scheduler: Any, total: int | None = None) -> "Schedule | dict[str
         moves; those factors are of what the groups hold now.
 
     Raises:
-        InputError: it is no such scheduler, total is needed, or a stepped composite has lost its
-            start.
+        InputError: it is no such scheduler, total is needed, an lr is negative, or a stepped
+            composite has lost its start.
 
     Example:
         >>> class StepLR:  # that of torch has the same attributes
@@ -152,7 +154,11 @@ def _checked(part: Part, curve: Schedule | None, run: Run) -> Schedule | None:
     """Return the curve if it is the one that torch has, to the rounding of torch's recursion."""
     if curve is None:
         return None
-    factors = np.asarray([part.share(lr) for lr in run.lr[part.group]])
+    name = type(part.scheduler).__name__
+    rates = enumerate(run.lr[part.group])
+    factors = np.asarray(
+        [factor_of(f"the lr of this {name} at update {t}", lr, part.initial) for t, lr in rates]
+    )
     t = np.arange(len(factors))
     ours = fitted(curve, len(factors)).values()
     close = abs(ours - factors) <= (1e-12 + 2e-16 * t) * np.maximum(1, factors)
@@ -171,9 +177,13 @@ def _written(
 ) -> Schedule:
     """Return the curve with exactly ``total`` updates, as a table where it has no closed form."""
     if curve is None and run is not None:
-        rates = run.lr if field == "lr" else run.momentum
+        rates = (run.lr if field == "lr" else run.momentum)[part.group]
         own = part.initial if field == "lr" else part.own_momentum(field)
-        factors = [factor_of(f"its {field}", rate, own) for rate in rates[part.group]]
+        name = type(part.scheduler).__name__
+        factors = [
+            factor_of(f"the {field} of this {name} at update {t}", rate, own)
+            for t, rate in enumerate(rates)
+        ]
         curve = table(factors, duration=len(factors))
     if curve is None:
         raise needs_total(_what(part.scheduler))

@@ -2,11 +2,17 @@
 
 import math
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
-from surefoot._base.checks import count, learning_rate
+import numpy as np
+
+from surefoot._base.checks import count, learning_rate, number
 from surefoot.errors import InputError
+from surefoot.schedules import _checks
+from surefoot.schedules._algebra import Sequence
 from surefoot.schedules._schedule import Schedule
+from surefoot.schedules.conventions._arguments import bound, whole_number
 from surefoot.schedules.conventions._fit import fitted
 from surefoot.schedules.conventions._shapes import (
     after,
@@ -17,7 +23,7 @@ from surefoot.schedules.conventions._shapes import (
     wave,
 )
 from surefoot.schedules.cosine import cosine
-from surefoot.schedules.hold import hold
+from surefoot.schedules.hold import constant, hold
 from surefoot.schedules.one_minus_sqrt import one_minus_sqrt
 from surefoot.schedules.polynomial import linear
 from surefoot.schedules.power import inverse_sqrt
@@ -77,29 +83,32 @@ def from_transformers(
     make = _NAMES.get(word)
     if make is None:
         raise InputError(f"name must be one of {', '.join(_NAMES)}, not {word!r:.60}.")
+    if num_training_steps is not None:
+        num_training_steps = count("num_training_steps", num_training_steps, least=1)
     given = {
         "num_warmup_steps": num_warmup_steps,
         "num_training_steps": num_training_steps,
         "lr": lr,
     }
-    try:
-        schedule = make(
-            **{
-                key: value
-                for key, value in given.items()
-                if value is not None and key in _takes(make)
-            },
-            **arguments,
-        )
-    except TypeError as error:
-        words = str(error).replace(f"{make.__name__}()", f"the schedule {word!r}")
-        raise InputError(f"arguments are not those of Transformers: {words}.") from None
+    known = signature(make).parameters
+    used = {key: value for key, value in given.items() if value is not None and key in known}
+    what = f"Transformers' schedule {word!r}"
+    schedule = make(**bound(what, make, {**used, **arguments}, _CHECKS))
     return fitted(schedule, num_training_steps)
 
 
-def _takes(make: Callable[..., Schedule]) -> tuple[str, ...]:
-    code = make.__code__
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+def _cycles(name: str, value: Any) -> Any:
+    number(name, value)
+    return value
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "num_cycles": _cycles,
+    **dict.fromkeys(
+        ("lr_end", "power", "min_lr", "min_lr_rate", "min_lr_ratio", "warmup_lr_rate"),
+        _checks.factor,
+    ),
+}
 
 
 def _warmed(num_warmup_steps: int, then: Schedule, start: float = 0.0) -> Schedule:
@@ -219,45 +228,54 @@ def _warmup_stable_decay(
 ) -> Schedule:
     warmup = count("num_warmup_steps", num_warmup_steps)
     decay = count("num_decay_steps", num_decay_steps)
+    _known("warmup_type", warmup_type)
+    _known("decay_type", decay_type)
     if num_stable_steps is None:
         if num_training_steps is None:
             raise InputError("num_training_steps or num_stable_steps is needed: give one of them.")
-        num_stable_steps = num_training_steps - warmup - decay
-    if num_stable_steps < 0:
-        raise InputError(
-            "num_training_steps must be at least num_warmup_steps + num_decay_steps, "
-            f"{warmup + decay}, not {num_training_steps}."
-        )
+        stable = num_training_steps - warmup - decay  # below 0 the decay begins in the warm-up
+    else:
+        stable = whole_number("num_stable_steps", num_stable_steps)
     low = float(min_lr_ratio)
-    schedule = _falls(decay_type, low, decay, num_cycles) if decay else None
-    if num_stable_steps:
-        stable = hold(num_stable_steps)
-        schedule = stable >> schedule if schedule else stable
+    parts: list[Schedule] = []
     if warmup:
-        rise = _rises(warmup_type, low, warmup)
-        schedule = rise >> schedule if schedule else rise
-    if schedule is None:
-        raise InputError("num_decay_steps must be at least 1 where there are no other updates.")
-    return schedule
+        parts.append(_rises(warmup_type, low, warmup))
+    if stable > 0:
+        parts.append(hold(stable))
+    if decay + min(stable, 0) > 0:
+        falls = _falls(decay_type, low, decay, num_cycles)
+        parts.append(falls if stable >= 0 else _late(falls, -stable))
+    if not parts or abs(parts[-1](parts[-1].total) - low) > 1e-12:
+        parts.append(constant(low))  # there Transformers stays, wherever it was before
+    return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+
+
+def _known(name: str, kind: str) -> None:
+    if kind not in ("linear", "cosine", "1-sqrt"):
+        raise InputError(f"{name} must be linear, cosine or 1-sqrt, not {kind!r:.60}.")
+
+
+def _late(schedule: Schedule, start: int) -> Schedule:
+    """Return a schedule without its first updates, as a table."""
+    n = schedule.total - start
+    return table(schedule(np.arange(start, schedule.total + 1)), duration=n)
 
 
 def _rises(kind: str, low: float, n: int) -> Schedule:
     if kind in ("linear", "cosine"):
         return through([(0, low), (n, 1)], kind, n)
-    if kind != "1-sqrt":
-        raise InputError(f"warmup_type must be linear, cosine or 1-sqrt, not {kind!r:.60}.")
     factors = [(1 - math.sqrt(1 - j / n)) * (1 - low) + low for j in range(n)]
     return table([*factors, 1.0], duration=n)
 
 
 def _falls(kind: str, low: float, n: int, num_cycles: float) -> Schedule:
-    if kind == "linear":
-        return linear(n, low)
     if kind == "cosine":
         return _wave(low, n, num_cycles, n)
-    if kind == "1-sqrt":
+    if kind == "linear":
+        return polynomial_between(1.0, low, n)
+    if low <= 1:
         return one_minus_sqrt(n, low)
-    raise InputError(f"decay_type must be linear, cosine or 1-sqrt, not {kind!r:.60}.")
+    return table([1 + (low - 1) * math.sqrt(j / n) for j in range(n + 1)], duration=n)
 
 
 def _base(name: str, lr: float | None) -> float:
