@@ -92,7 +92,7 @@ def test_a_whole_number_becomes_a_rate_and_a_base_of_another_kind_a_number():
     assert groups.advance(made.param_groups, 0.5, 1.0) == [1.0, 0.5]
     assert groups.read(made) == (0.5, 0.25)
     assert [type(group["lr"]) for group in made.param_groups] == [float, float]
-    assert groups.adopt_base(made) == [1.0, 0.5]
+    assert [group["initial_lr"] for group in made.param_groups] == [1.0, 0.5]
 
 
 def test_one_place_of_a_list_or_tuple_is_written():

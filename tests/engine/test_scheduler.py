@@ -104,7 +104,7 @@ def test_seek_jumps_both_ways():
         assert rates(optimizer) == [base * linear(10)(target) for base in BASES]
 
 
-def test_a_base_keeps_frozen_groups_frozen_and_needs_a_ratio():
+def test_a_base_keeps_frozen_groups_frozen():
     model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
     parts = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[1].parameters()}]
     optimizer = torch.optim.SGD(parts, lr=0.0)
@@ -114,12 +114,52 @@ def test_a_base_keeps_frozen_groups_frozen_and_needs_a_ratio():
     other = Scheduler(optimizer, linear(5), base=0.1)
     other.load_state_dict(saved, on_mismatch="theirs")
     assert other.base_lrs == [0.2, 0.0]
-    backwards = torch.optim.SGD(parts[::-1], lr=0.0)
-    for group, lr in zip(backwards.param_groups, (0.0, 0.1), strict=True):
-        group["lr"] = lr
-        group.pop("initial_lr", None)
-    with pytest.raises(InputError, match="no ratio to keep"):
-        Scheduler(backwards, hold(5), base=0.2)
+
+
+def groups_with(*lrs, **options):
+    groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": lr} for lr in lrs]
+    return torch.optim.SGD(groups, lr=0.0, **options)
+
+
+@pytest.mark.parametrize(
+    ("lrs", "base", "expected"),
+    [
+        ((0.0, 0.1, 0.3), 0.2, [0.0, 0.2, 0.6]),  # a number is of the first that is not frozen
+        ((0.0, 0.1), [0.0, 0.2], [0.0, 0.2]),
+        ((0.0, 0.1), [0.5, 0.2], [0.5, 0.2]),
+        ((0.1, 0.3), torch.tensor(0.25), [0.25, 0.75]),
+        ((0.1, 0.3), np.float32(0.25), [0.25, 0.75]),
+        ((0.1, 0.3), np.array(0.25), [0.25, 0.75]),
+        ((0.1, 0.3), torch.tensor([0.25, 0.5]), [0.25, 0.5]),
+        ((0.1, 0.3), [torch.tensor(0.25), np.float64(0.5)], [0.25, 0.5]),
+        ((0.1, 0.3), (each for each in (0.25, 0.5)), [0.25, 0.5]),
+        ((0.0,), 0.25, [0.25]),
+    ],
+)
+def test_a_base_is_one_number_or_a_list_and_frozen_groups_stay(lrs, base, expected):
+    optimizer = groups_with(*lrs)
+    scheduler = Scheduler(optimizer, hold(5), base=base)
+    assert scheduler.base_lrs == rates(optimizer) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("lrs", "base", "said"),
+    [
+        ((0.0, 0.0), 0.2, "base must be a list of 2 rates.* no ratio to keep"),
+        ((0.0, 0.0), [0.0, 0.0], "base must hold a rate above 0 for one group at least"),
+        ((0.1, 0.1), [0.1, 0.0], r"base\[1\] must be a finite learning rate greater than 0"),
+        ((0.0, 0.1), [-0.1, 0.1], r"base\[0\] must be a finite learning rate greater than 0"),
+        ((0.0, 0.1), ["x", 0.1], r"base\[0\] must be a number, not 'x'"),
+        ((0.1, 0.1), {0: 0.1, 1: 0.2}, "base must be one rate or a list .*, not a dict"),
+        ((0.1, 0.1), {0.1, 0.2}, "base must be one rate or a list .*, not a set"),
+        ((0.1, 0.1), [], "base must hold 2 rates, one for each group, not 0"),
+    ],
+)
+def test_a_base_that_is_none_is_refused(lrs, base, said):
+    optimizer = groups_with(*lrs)
+    with pytest.raises(InputError, match=said):
+        Scheduler(optimizer, hold(5), base=base)
+    assert all("initial_lr" not in group for group in optimizer.param_groups)
 
 
 @pytest.mark.parametrize("base", [0.5, [0.5, 0.25], np.array([0.5, 0.25]), (0.5, 0.25)])
@@ -242,7 +282,7 @@ def test_a_damaged_state_is_refused_and_nothing_changes(change, said):
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ({}, r"it lacks \['base', 'calls', 'control', 'schedules'"),
+        ({}, r"it lacks \['base', 'calls', 'control', 'last_lr', 'schedules'"),
         ({"last_epoch": 3, "base_lrs": [1.0]}, "must come from a surefoot.Scheduler"),
         (None, "must be a dict, not a NoneType"),
     ],
@@ -265,7 +305,10 @@ def test_a_state_of_another_kind_is_refused(state, said):
         (lambda o: Scheduler(o, {}), "schedules must name at least one field"),
         (lambda o: Scheduler(o, hold(3), base=[0.1]), "base must hold 2 rates"),
         (lambda o: Scheduler(o, hold(3), base="x"), "base must be a finite|base must be a number"),
-        (lambda o: Scheduler(o, hold(3), base=[0.1, 0.0]), "base must be a finite learning rate"),
+        (
+            lambda o: Scheduler(o, hold(3), base=[0.1, 0.0]),
+            r"base\[1\] must be a finite learning rate",
+        ),
         (lambda o: Scheduler(o, hold(3), base=0), "base must be a finite learning rate"),
         (
             lambda o: Scheduler(o, hold(3)).step(3),

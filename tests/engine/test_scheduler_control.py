@@ -99,7 +99,7 @@ def test_a_checkpoint_of_another_controller_is_a_mismatch():
     with pytest.raises(StateError, match=r"control: checkpoint plateau\(.*here plateau\("):
         other.load_state_dict(one.state_dict())
     other.load_state_dict(one.state_dict(), "mine")
-    assert (other.control, other.factor, other.updates) == (HALVES, 1.0, 2)
+    assert (other.control, other.factor, other.updates) == (HALVES, one.factor, 2)
     other.load_state_dict(one.state_dict(), "theirs")
     assert (other.control, other.factor) == (one.control, one.factor)
     assert other.control_state == one.control_state

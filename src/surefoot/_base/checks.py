@@ -23,8 +23,9 @@ def number(name: str, value: Any, *, finite: bool = True) -> float:
     """
     if isinstance(value, (bool, str)) or not isinstance(value, (SupportsFloat, SupportsIndex)):
         raise InputError(f"{name} must be a number, not {_shown(value)}.")
+    bare = getattr(value, "detach", None)  # torch warns where a loss with its graph is read
     try:
-        result = float(value)
+        result = float(value if bare is None else bare())
     except (OverflowError, RuntimeError, TypeError, ValueError):  # an array, a number too large
         raise InputError(f"{name} must be one number, not {_shown(value)}.") from None
     if finite and not math.isfinite(result):

@@ -1,8 +1,9 @@
 """The numbers in parameter groups that a schedule can move: lr, weight decay, betas and others."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.optim import Optimizer
 
 from surefoot.errors import InputError
 
-__all__ = ["LR", "Field", "find", "own", "value"]
+__all__ = ["LR", "Field", "available", "check", "content", "find", "number", "own_values", "value"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,7 @@ def find(optimizer: Optimizer, name: str, *, zero: bool = False) -> Field:
     """
     entry, dot, index = name.partition(".") if isinstance(name, str) else ("", "", "")
     field = Field(name, entry, int(index) if dot and index.isdecimal() else None)
-    for number, group in enumerate(optimizer.param_groups):
-        present = available(group)
-        if name not in present:
-            raise InputError(
-                f"schedules has the field {name!r}, which group {number} of "
-                f"{type(optimizer).__name__} does not have as a number; it has "
-                f"{', '.join(present)}."
-            )
+    check(optimizer, field)
     if not zero and not any(
         group.get(field.key) or value(group, field) for group in optimizer.param_groups
     ):
@@ -62,6 +56,28 @@ def find(optimizer: Optimizer, name: str, *, zero: bool = False) -> Field:
             "that the factors are of."
         )
     return field
+
+
+def check(optimizer: Optimizer, field: Field) -> None:
+    """Refuse groups that lack a field.
+
+    Raises:
+        InputError: a group has no such number, or it is a tensor that cannot be written.
+    """
+    for number, group in enumerate(optimizer.param_groups):
+        present = available(group)
+        if field.name not in present:
+            raise InputError(
+                f"schedules has the field {field.name!r}, which group {number} of "
+                f"{type(optimizer).__name__} does not have as a number; it has "
+                f"{', '.join(present)}."
+            )
+        held = content(group, field)
+        if isinstance(held, Tensor) and held.requires_grad:
+            raise InputError(
+                f"{field.name} of group {number} is a tensor that requires a gradient, so that no "
+                "schedule can write it: give the optimizer its detach()."
+            )
 
 
 def available(group: Mapping[str, Any]) -> list[str]:
@@ -77,21 +93,52 @@ def available(group: Mapping[str, Any]) -> list[str]:
     return names
 
 
+def content(group: Mapping[str, Any], field: Field) -> Any:
+    """Return what the group holds now, a number or a tensor.
+
+    Raises:
+        InputError: it holds nothing.
+    """
+    try:
+        held = group[field.entry]
+        return held if field.index is None else held[field.index]
+    except (KeyError, IndexError, TypeError):
+        raise InputError(
+            f"each parameter group must have the field {field.name!r}, which is scheduled; one "
+            f"that was added has only {', '.join(available(group))}."
+        ) from None
+
+
 def value(group: Mapping[str, Any], field: Field) -> float:
-    """Return what the group holds now; of a tensor, this waits for its device."""
-    content = group[field.entry]
-    return float(content if field.index is None else content[field.index])
+    """Return the number that the group holds now; of a tensor, this waits for its device."""
+    return number(content(group, field))
 
 
-def own(group: dict[str, Any], field: Field) -> float:
-    """Return the group's own value, which factors are of; a group without one keeps it from now."""
-    kept = group.get(field.key)
-    if type(kept) is not float:
-        kept = group[field.key] = value(group, field) if kept is None else float(kept)
-    return kept
+def number(held: Any) -> float:
+    """Return a number of a group as a float, also if it is a tensor."""
+    return float(held.detach() if isinstance(held, Tensor) else held)
+
+
+def own_values(groups: Iterable[Mapping[str, Any]], field: Field) -> list[float]:
+    """Return each group's own value, which factors are of.
+
+    Of a group that has none yet it is what the group holds, or where that is the very tensor of a
+    group before it, the own value of that one.
+    """
+    values: list[float] = []
+    of_tensors: dict[int, float] = {}
+    for group in groups:
+        held = content(group, field)
+        kept = group.get(field.key)
+        if kept is None and isinstance(held, Tensor):
+            kept = of_tensors.get(id(held))
+        own = number(held if kept is None else kept)
+        of_tensors[id(held)] = own
+        values.append(own)
+    return values
 
 
 def _is_number(content: object) -> bool:
     if isinstance(content, Tensor):
         return content.numel() == 1
-    return isinstance(content, (int, float)) and not isinstance(content, bool)
+    return isinstance(content, Real) and not isinstance(content, bool)

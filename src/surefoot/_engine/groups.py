@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot._base import checks
-from surefoot._engine.fields import LR, Field, own
+from surefoot._engine.fields import LR, Field, available, content, number, own_values
 from surefoot.errors import InputError
 
 __all__ = [
-    "adopt_base",
+    "adopt",
     "advance",
+    "advance_each",
     "as_written",
     "default_lr",
     "fill",
@@ -53,7 +54,7 @@ def read(optimizer: Optimizer) -> tuple[float, ...]:
                 f"optimizer must have a learning rate in each parameter group; group {index} of "
                 f"{type(optimizer).__name__} has none."
             )
-    return tuple(float(group["lr"]) for group in optimizer.param_groups)
+    return tuple(number(group["lr"]) for group in optimizer.param_groups)
 
 
 def write(optimizer: Optimizer, lrs: Sequence[float]) -> None:
@@ -85,7 +86,24 @@ def advance(groups: Iterable[dict[str, Any]], factor: float, before: float) -> l
             lr.fill_(base * factor)
         else:
             used.append(as_written(group, before))
-            put(group, LR, own(group, LR) * factor)
+            put(group, LR, _own(group, LR) * factor)
+    return used
+
+
+def advance_each(
+    groups: Iterable[dict[str, Any]], factors: Iterable[float], before: Iterable[float]
+) -> list[float]:
+    """Do what :func:`advance` does, with a factor for each group, which takes longer."""
+    used: list[float] = []
+    for group, factor, last in zip(groups, factors, before, strict=False):
+        lr = group["lr"]
+        base = group.get("initial_lr")
+        if type(base) is float and type(lr) is float:
+            used.append(lr)
+            group["lr"] = base * factor
+        else:
+            used.append(as_written(group, last))
+            put(group, LR, _own(group, LR) * factor)
     return used
 
 
@@ -96,38 +114,68 @@ def fill(groups: Iterable[dict[str, Any]], field: Field, factor: float) -> None:
         if field.index is None and type(base) is float and type(group[field.entry]) is float:
             group[field.entry] = base * factor
         else:
-            put(group, field, own(group, field) * factor)
+            put(group, field, _own(group, field) * factor)
 
 
 def fill_each(groups: Iterable[dict[str, Any]], field: Field, factors: Iterable[float]) -> None:
     """Give each group its own value of a field × its factor."""
     for group, factor in zip(groups, factors, strict=True):
-        put(group, field, own(group, field) * factor)
+        put(group, field, _own(group, field) * factor)
 
 
 def as_written(group: dict[str, Any], factor: float) -> float:
     """Return the group's lr; of a tensor, not to wait for its device, base lr × ``factor``."""
     if isinstance(group["lr"], Tensor) and "initial_lr" in group:
-        return own(group, LR) * factor
-    return float(group["lr"])
+        return number(group["initial_lr"]) * factor
+    return number(group["lr"])
 
 
 def put(group: dict[str, Any], field: Field, value: float) -> None:
     """Write one number of a group; a tensor is filled in place."""
-    content = group[field.entry]
-    current = content if field.index is None else content[field.index]
+    current = content(group, field)
     if isinstance(current, Tensor):
         current.fill_(value)
-    elif field.index is None:
-        group[field.entry] = value
     else:
-        changed = [*content[: field.index], value, *content[field.index + 1 :]]
-        group[field.entry] = type(content)(changed)
+        _place(group, field, value)
 
 
-def adopt_base(optimizer: Optimizer, field: Field = LR) -> list[float]:
-    """Return each group's own value: its ``initial_lr``, set from its lr where there is none."""
-    return [own(group, field) for group in optimizer.param_groups]
+def _place(group: dict[str, Any], field: Field, new: Any) -> None:
+    """Make ``new`` what stands in the place of a field."""
+    if field.index is None:
+        group[field.entry] = new
+    else:
+        whole = group[field.entry]
+        group[field.entry] = type(whole)([*whole[: field.index], new, *whole[field.index + 1 :]])
+
+
+def _own(group: dict[str, Any], field: Field) -> float:
+    """Return the group's own value; a group without one keeps what it holds from now on."""
+    kept = group.get(field.key)
+    if type(kept) is not float:
+        kept = group[field.key] = number(content(group, field) if kept is None else kept)
+    return kept
+
+
+def adopt(optimizer: Optimizer, fields: Iterable[Field]) -> None:
+    """Let every group keep its own values, in tensors that it shares with no other group.
+
+    torch gives all groups without an lr of their own the same tensor, that of the optimizer's
+    defaults. The first group keeps it, for a compiled or captured step may hold it. The defaults
+    get another that no schedule writes, for a group that is added later.
+    """
+    groups = optimizer.param_groups
+    for field in fields:
+        first: dict[int, float] = {}  # the own value of the first group that holds a tensor
+        for group, own in zip(groups, own_values(groups, field), strict=True):
+            group[field.key] = own
+            held = content(group, field)
+            if isinstance(held, Tensor) and id(held) in first:
+                _place(group, field, held.clone())
+            first.setdefault(id(held), own)
+        defaults = getattr(optimizer, "defaults", {})
+        default = content(defaults, field) if field.name in available(defaults) else None
+        if isinstance(default, Tensor) and id(default) in first:
+            _place(defaults, field, default.clone().fill_(first[id(default)]))
 
 
 def set_base(optimizer: Optimizer, base: Sequence[float], field: Field = LR) -> None:
@@ -155,7 +203,7 @@ def ratios(optimizer: Optimizer) -> tuple[float, ...]:
     """
     lrs = read(optimizer)
     if lrs[0] == 0 and all("initial_lr" in group for group in optimizer.param_groups):
-        lrs = tuple(adopt_base(optimizer))
+        lrs = tuple(own_values(optimizer.param_groups, LR))
     first = checks.learning_rate("the lr of the optimizer's first parameter group", lrs[0])
     if not all(math.isfinite(lr) and lr >= 0 for lr in lrs):
         raise InputError(f"the optimizer's learning rates must be finite and ≥ 0, not {lrs}.")

@@ -1,6 +1,6 @@
 """What a scheduler was asked for: the schedules of each field of an optimizer's groups."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,11 @@ from surefoot.errors import InputError
 from surefoot.schedules import Schedule, _scalar
 from surefoot.schedules import schedule as read_schedule
 
-__all__ = ["Plan", "beta2", "make", "total_of"]
+__all__ = ["Plan", "beta2", "check", "make", "total_of"]
 
 _BELOW_ONE = ("betas", "momentum")
+_EACH = 1_000_000  # updates of a run up to which every one is looked at for its peak
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Plan:
         places: dict[Schedule, int] = {}
         which = [places.setdefault(each, len(places)) for each in self.schedules]
         return list(places), which
+
+    @cached_property
+    def peaks(self) -> list[float]:
+        """The largest factor of each schedule: of all updates, or of a million in a longer run."""
+        return [_peak(each) for each in self.schedules]
 
     @property
     def is_one(self) -> bool:
@@ -90,25 +97,40 @@ def make(
         for name, listed in read.items()
     )
     for each in plans:
-        if each.field.entry in _BELOW_ONE:
-            _check_below_one(optimizer, each)
+        check(optimizer, each)
     return plans
 
 
-def _check_below_one(optimizer: Optimizer, plan: Plan) -> None:
-    """Refuse a momentum that a factor above 1 would take to 1 or more, where it never forgets."""
-    peaks = [
-        float(each(np.linspace(0, each.total - 1, min(each.total, 1000)).round()).max())
-        for each in plan.schedules
-    ]
-    for index, group in enumerate(optimizer.param_groups):
-        held = float(group.get(plan.field.key, fields.value(group, plan.field)))
-        peak = peaks[min(index, len(peaks) - 1)]
-        if held < 1 <= held * peak:
+def check(optimizer: Optimizer, plan: Plan, bases: Sequence[float] | None = None) -> None:
+    """Refuse groups that a plan cannot be applied to; ``bases`` are their own values to be.
+
+    A momentum must not be taken to 1 or more by a factor above 1, for then it never forgets.
+
+    Raises:
+        InputError: a group lacks the field, or the momentum would get too large.
+    """
+    fields.check(optimizer, plan.field)
+    if plan.field.entry not in _BELOW_ONE:
+        return
+    owns = fields.own_values(optimizer.param_groups, plan.field) if bases is None else bases
+    for index, own in enumerate(owns):
+        peak = plan.peaks[min(index, len(plan.peaks) - 1)]
+        if own < 1 <= own * peak:
             raise InputError(
-                f"schedules takes {plan.field.name} of group {index} from {held:g} to "
-                f"{held * peak:g}, and it must stay below 1: keep the factor below {1 / held:g}."
+                f"schedules takes {plan.field.name} of group {index} from {own:g} to "
+                f"{own * peak:g}, and it must stay below 1: keep the factor below {1 / own:g}."
             )
+
+
+def _peak(schedule: Schedule) -> float:
+    """Return the largest factor of a resolved schedule, up to its end and after it."""
+    total = schedule.total
+    if total > _EACH:
+        return float(schedule(np.linspace(0, total, _EACH).round()).max())
+    starts = range(0, total + 1, _CHUNK)
+    return max(
+        float(schedule(np.arange(start, min(start + _CHUNK, total + 1))).max()) for start in starts
+    )
 
 
 def total_of(plans: Iterable[Plan]) -> int:

@@ -1,9 +1,9 @@
 """The one small stateful object that applies schedules and a controller to a torch optimizer."""
 
-import itertools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -13,16 +13,19 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from surefoot._base import checks
 from surefoot._engine import given, groups, plan, resume
-from surefoot._engine.fields import LR, Field
+from surefoot._engine.fields import LR, Field, own_values
 from surefoot._engine.plan import Plan
 from surefoot._engine.skips import Skips, bare
 from surefoot.errors import InputError, StateError
-from surefoot.schedules import Controller, Schedule, _scalar, controller_from_dict
+from surefoot.schedules import Controller, Schedule, _scalar
 
 __all__ = ["Scheduler"]
 
 Choice: TypeAlias = Literal["error", "mine", "theirs"]
 Given: TypeAlias = Schedule | str | float | Sequence[Schedule | str | float]
+
+_OF: "weakref.WeakKeyDictionary[Any, weakref.WeakSet[Any]]" = weakref.WeakKeyDictionary()
+"""The schedulers of each optimizer, so that a later one can retire the earlier ones."""
 
 
 class Scheduler(LRScheduler):
@@ -109,12 +112,17 @@ class Scheduler(LRScheduler):
         self.optimizer = optimizer
         self._base_given = rates is not None
         self._skips = None if scaler is None else Skips(optimizer, scaler)
-        if rates is not None:
-            groups.set_base(optimizer, rates)
+        self._kept: list[tuple[Field, list[float]]] = []
+        self._retired: set[str] = set()  # the fields that a later scheduler has taken over
+        self._newest: dict[str, Any] | None = None  # the last group that was adopted
         self._start(self.control)
         self._follow(plans)
-        self._go_to(0)
+        self._held()
+        if rates is not None:
+            groups.set_base(optimizer, rates)
         self._attach()
+        self._retire_others()
+        self._go_to(0)
 
     @property
     def schedules(self) -> dict[str, Schedule | list[Schedule]]:
@@ -148,15 +156,13 @@ class Scheduler(LRScheduler):
         """
         if self._rates is None:
             return list(groups.read(self.optimizer))
-        written = [self._before] if self._rates.is_one else self._written
-        factors = itertools.chain(written, itertools.repeat(written[-1]))
-        pairs = zip(self.optimizer.param_groups, factors, strict=False)
+        pairs = zip(self.optimizer.param_groups, self._last_factors(), strict=False)
         return [groups.as_written(group, factor) for group, factor in pairs]
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The base lr of each group."""
-        return groups.adopt_base(self.optimizer)
+        return own_values(self.optimizer.param_groups, LR)
 
     @property
     def _last_lr(self) -> list[float]:  # type: ignore[override]
@@ -181,7 +187,7 @@ class Scheduler(LRScheduler):
         update = checks.count("update", update)
         if self._rates is None:
             return list(groups.read(self.optimizer))
-        base = groups.adopt_base(self.optimizer)
+        base = own_values(self.optimizer.param_groups, LR)
         pairs = zip(base, self._rates.factors(update, len(base)), strict=True)
         return [each * (factor * self._factor) for each, factor in pairs]
 
@@ -194,13 +200,15 @@ class Scheduler(LRScheduler):
             metric: what a controller such as ``plateau`` observes: the validation loss, say.
             grad_norm: what a controller such as ``gradient_dependent`` observes.
         """
-        if self._simple is None or metric is not None or grad_norm is not None:
+        held = self.optimizer.param_groups
+        simple, told = self._simple, metric is not None or grad_norm is not None
+        if simple is None or told or held[-1] is not self._newest:
             self._step(metric, grad_norm)
             return
         self._step_count += 1
         self.last_epoch = update = self.last_epoch + 1
-        factor = self._simple(update, _scalar) * self._factor
-        self._used = groups.advance(self.optimizer.param_groups, factor, self._before)
+        factor = simple(update, _scalar) * self._factor
+        self._used = groups.advance(held, factor, self._before)
         self._before = factor
 
     def observe(self, metric: float | None = None, *, grad_norm: float | None = None) -> None:
@@ -213,6 +221,7 @@ class Scheduler(LRScheduler):
         observation = self._observation(metric, grad_norm)
         if observation is None:
             raise InputError("observe needs what was observed: observe(metric=…).")
+        self._held()
         self._fold(observation)
         self._write()
 
@@ -233,15 +242,20 @@ class Scheduler(LRScheduler):
         self._settle()
         control = None
         if self.control is not None:
-            control = {"controller": self.control.to_dict(), "state": self._control_state}
-        base = {p.field.name: groups.adopt_base(self.optimizer, p.field) for p in self._plans}
+            control = {
+                "controller": self.control.to_dict(),
+                "state": self._control_state,
+                "factor": self._factor,
+            }
+        held = self.optimizer.param_groups
         return resume.plain({
             "version": resume.VERSION,
             "update": self.last_epoch,
             "calls": self._calls,
             "total": self.total,
             "schedules": {each.field.name: each.to_json() for each in self._plans},
-            "base": base,
+            "base": {each.field.name: own_values(held, each.field) for each in self._plans},
+            "last_lr": self._used,
             "control": control,
         })  # fmt: skip
 
@@ -265,40 +279,40 @@ class Scheduler(LRScheduler):
         choice = self.on_mismatch if on_mismatch is None else on_mismatch
         checks.one_of("on_mismatch", choice, resume.CHOICES)
         state = resume.checked(state_dict)
-        mine = self.state_dict()
         ignore_base = self._base_given and choice != "theirs"
-        lines = resume.differences(mine, state, ignore_base=ignore_base)
+        lines = resume.differences(self.state_dict(), state, ignore_base=ignore_base)
         if lines and choice == "error":
             raise StateError(resume.refusal(lines))
-        if lines and choice == "theirs":
-            self._take(state)
-        if resume.controller(state) == resume.controller(self.state_dict()) is not None:
-            self._know(state["control"]["state"])
+        theirs = resume.theirs(self.optimizer, state) if lines and choice == "theirs" else None
+        memory = resume.memory(self.control if theirs is None else theirs.control, state)
+        self._held()
+        # Nothing that can fail comes after this.
+        if theirs is not None:
+            self._take(theirs)
+        if choice == "theirs":
+            self._base_given = False
+        if memory is not None:
+            self._control_state, self._factor = memory
         self._go_to(state["update"])
         self._calls = state["calls"] % self.calls_per_update
+        if state["update"]:
+            self._used = [float(rate) for rate in state["last_lr"]]
 
-    def _take(self, state: Mapping[str, Any]) -> None:
-        """Take over the plan of a checkpoint; nothing changes if a part of it cannot be used."""
-        plans = resume.read_plans(self.optimizer, state["schedules"])
-        count = len(self.optimizer.param_groups)
-        bases = [
-            resume.checked_base(p.field.name, state["base"][p.field.name], count) for p in plans
-        ]
-        control = state["control"] and controller_from_dict(state["control"]["controller"])
-        for each, base in zip(plans, bases, strict=True):
+    def _take(self, theirs: resume.Theirs) -> None:
+        """Follow the plan of a checkpoint."""
+        self._start(theirs.control)
+        self._follow(theirs.plans)
+        self._adopt()
+        for each, base in zip(theirs.plans, theirs.bases, strict=True):
             groups.set_base(self.optimizer, base, each.field)
-        self._start(control)
-        self._follow(plans)
+        self._retire_others()
 
     def _start(self, control: Controller | None) -> None:
         """Let ``control`` control, from its beginning."""
         self.control = control
-        self._know(None if control is None else control.start())
-
-    def _know(self, state: dict[str, Any] | None) -> None:
-        """Make ``state`` what the controller remembers."""
-        self._control_state = state
-        self._factor = 1.0 if state is None else float(state["factor"])
+        self._control_state = None if control is None else control.start()
+        first = (self._control_state or {}).get("factor", 1.0)
+        self._factor = 1.0 if control is None else resume.checked_factor(control, first)
 
     def _follow(self, plans: tuple[Plan, ...]) -> None:
         """Make ``plans`` the ones that are followed."""
@@ -312,6 +326,7 @@ class Scheduler(LRScheduler):
 
     def _go_to(self, update: int) -> None:
         """Be where ``update`` updates were made, and write what the next one uses."""
+        self._held()
         self.last_epoch = update
         self._step_count = update + 1
         self._calls = 0
@@ -323,9 +338,12 @@ class Scheduler(LRScheduler):
     def _step(self, metric: float | None, grad_norm: float | None) -> None:
         """Do what :meth:`step` does, in every case."""
         observation = self._observation(metric, grad_norm)
-        self._calls += 1
-        if self._calls < self.calls_per_update:
+        if self._calls + 1 < self.calls_per_update:
+            self._calls += 1
             return
+        late = self.optimizer.param_groups[-1] is not self._newest
+        before = self.next_lr if late else None  # a tensor that is new was not written yet
+        self._held()
         if observation is not None:
             self._fold(observation)
         self._calls = 0
@@ -333,7 +351,7 @@ class Scheduler(LRScheduler):
         self.last_epoch = max(self.last_epoch + made - skipped, 0)
         used = self._write()
         if made:
-            self._used = used
+            self._used = before or used
             self._step_count += 1
 
     def _settle(self) -> None:
@@ -342,11 +360,30 @@ class Scheduler(LRScheduler):
             self.last_epoch = max(self.last_epoch - skipped, 0)
             self._write()
 
-    def _write(self) -> list[float]:
-        """Write what the next update uses into the groups; return the rates that were there."""
-        held, update = self.optimizer.param_groups, self.last_epoch
+    def _held(self) -> list[dict[str, Any]]:
+        """Return the groups; those that were added since are adopted first."""
+        held = self.optimizer.param_groups
+        if held[-1] is not self._newest:
+            self._adopt()
+        return held
+
+    def _adopt(self) -> None:
+        """Adopt new groups, or refuse them before anything is written."""
+        for each in self._plans:
+            plan.check(self.optimizer, each)
+        groups.adopt(self.optimizer, [each.field for each in self._plans])
+        self._newest = self.optimizer.param_groups[-1]
+
+    def _write(self, *, retired: bool = True) -> list[float]:
+        """Write what the next update uses into the groups; return the rates that were there.
+
+        Without ``retired``, fields that a later scheduler has taken over are left alone.
+        """
+        held, update = self._held(), self.last_epoch
         used = None
         for each in self._plans:
+            if not retired and each.field.name in self._retired:
+                continue
             if each is self._rates:
                 used = self._write_rates(each)
             elif each.is_one:
@@ -358,14 +395,18 @@ class Scheduler(LRScheduler):
     def _write_rates(self, each: Plan) -> list[float]:
         held, update = self.optimizer.param_groups, self.last_epoch
         if each.is_one:
-            factor = each.schedules[0].evaluate(update, _scalar) * self._factor
-            used = groups.advance(held, factor, self._before)
-            self._before = factor
-            return used
-        used = self.next_lr
-        self._written = [factor * self._factor for factor in each.factors(update, len(held))]
-        groups.fill_each(held, each.field, self._written)
-        return used
+            before = self._before
+            self._before = factor = each.schedules[0].evaluate(update, _scalar) * self._factor
+            return groups.advance(held, factor, before)
+        last, control = self._last_factors(), self._factor
+        self._written = [factor * control for factor in each.factors(update, len(held))]
+        return groups.advance_each(held, self._written, last)
+
+    def _last_factors(self) -> Iterable[float]:
+        """Return the factors of the lr that were written last, one for each group."""
+        if self._rates is None or self._rates.is_one:
+            return repeat(self._before)
+        return chain(self._written, repeat(self._written[-1]))
 
     def _observation(self, metric: Any, grad_norm: Any) -> dict[str, float] | None:
         """Return what the controller is told, None where there is nothing."""
@@ -378,17 +419,32 @@ class Scheduler(LRScheduler):
                 f"step takes no {' and '.join(told)} where the scheduler has no control=…; to jump "
                 "to an update, which torch's argument of step once did, call seek(update)."
             )
+        if extra := sorted(set(told) - {self.control.needs}):
+            raise InputError(
+                f"{self.control.name} needs {self.control.needs}: pass it as "
+                f"step({self.control.needs}=…) or observe({self.control.needs}=…), and no "
+                f"{' and '.join(extra)}, which it does not look at."
+            )
         return {name: checks.number(name, value, finite=False) for name, value in told.items()}
 
     def _fold(self, observation: Mapping[str, float]) -> None:
         """Let the controller go on."""
         if self.control is not None and self._control_state is not None:
-            state, _ = self.control.update(self._control_state, observation)
-            self._know(state)
+            state, factor = self.control.update(self._control_state, observation)
+            self._factor = resume.checked_factor(self.control, factor)
+            self._control_state = state
+
+    def _retire_others(self) -> None:
+        """Tell earlier schedulers of these fields to leave them alone when the optimizer loads."""
+        names = {each.field.name for each in self._plans}
+        for other in _OF[bare(self.optimizer) or self.optimizer]:
+            if other is not self:
+                other._retired |= names
+        self._retired -= names
 
     def _attach(self) -> None:
         """Ask the optimizer to tell when its own state is loaded, which overwrites what is ours."""
-        self._kept: list[tuple[Field, list[float]]] = []
+        _OF.setdefault(bare(self.optimizer) or self.optimizer, weakref.WeakSet()).add(self)
         if (inner := bare(self.optimizer)) is not None:
             me = weakref.ref(self)
             for handle in (
@@ -404,11 +460,13 @@ class Scheduler(LRScheduler):
 
 def _before_loading(scheduler: "weakref.ref[Any]", *_: Any) -> None:
     if (me := scheduler()) is not None:
-        me._kept = [(p.field, groups.adopt_base(me.optimizer, p.field)) for p in me._plans]
+        held = me.optimizer.param_groups
+        active = [each for each in me._plans if each.field.name not in me._retired]
+        me._kept = [(each.field, own_values(held, each.field)) for each in active]
 
 
 def _after_loading(scheduler: "weakref.ref[Any]", *_: Any) -> None:
-    if (me := scheduler()) is not None:
+    if (me := scheduler()) is not None and me._kept:
         for field, base in me._kept:
             groups.set_base(me.optimizer, base, field)
-        me._write()
+        me._write(retired=False)
