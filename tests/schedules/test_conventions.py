@@ -305,16 +305,23 @@ CONSTANT = ("constant_schedule", {"value": 1.0})
             {"schedules": [CONSTANT, ("constant", {"value": 1.0})], "boundaries": [3]},
             r"schedules\[1\]: name must be a schedule function of optax",
         ),
-        (
-            "join_schedules",
-            {"schedules": [linear("20%"), hold()], "boundaries": [3]},
-            r'schedules\[0\] must have a length in updates, and linear\("20%"\) has another',
-        ),
     ],
 )
 def test_arguments_that_optax_or_a_schedule_does_not_take_are_named(name, arguments, words):
     with pytest.raises(InputError, match=words):
         from_optax(name, **arguments)
+
+
+@pytest.mark.parametrize("plan", [
+    linear("20%"), warmup("10%") >> cosine(), warmup("auto") >> hold(), hold() >> linear("1 epoch"),
+    step("1 epoch"), multi_step(["50%"]), piecewise([(0, 1), ("50%", 0.1)]),
+    warmup("4.5 updates") >> hold(), cosine().branch(5, linear(5)) >> hold(),
+    cosine().staircase("1 epoch"), cosine(4).repeat(first=0.1),
+], ids=str)  # fmt: skip
+def test_a_joined_schedule_is_in_updates(plan):
+    for schedules in ([plan, CONSTANT], [CONSTANT, plan]):
+        with pytest.raises(InputError, match=r"schedules\[.\] must be in updates, and .* is not"):
+            from_optax("join_schedules", schedules=schedules, boundaries=[30])
 
 
 def test_a_rising_part_of_a_joined_schedule_takes_its_own_length():

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from surefoot._base.checks import count, number, positive
+from surefoot._base.units import Duration, in_updates
 from surefoot.errors import InputError
 from surefoot.schedules import _checks
 from surefoot.schedules._algebra import Sequence
@@ -24,6 +25,8 @@ from surefoot.schedules.conventions._shapes import (
 )
 from surefoot.schedules.exponential import exponential
 from surefoot.schedules.hold import constant
+from surefoot.schedules.multi_step import MultiStep
+from surefoot.schedules.piecewise import Piecewise
 
 __all__ = ["from_optax"]
 
@@ -326,13 +329,29 @@ def _listed(name: str, value: Any) -> list[Any]:
     return result
 
 
+def _is_in_updates(schedule: Schedule) -> bool:
+    """Return whether a schedule is resolved but for open phases."""
+    times: list[Duration | None] = [getattr(schedule, name) for name in schedule.scales]
+    if isinstance(schedule, MultiStep):
+        times += schedule.at
+    if isinstance(schedule, Piecewise):
+        times += [when for when, _ in schedule.points]
+    lengths = [getattr(schedule, name) for name in schedule.durations]
+    return (
+        (schedule.is_open or schedule.is_resolved)
+        and all(length is None or isinstance(length, int) for length in lengths)
+        and all(time is None or in_updates(time) for time in times)
+        and all(map(_is_in_updates, schedule.parts))
+    )
+
+
 def _part(name: str, part: Any, span: int | None) -> Schedule:
     """Return one of several schedules, cut after the updates that it has."""
     if isinstance(part, Schedule):
-        if not (part.is_open or part.is_resolved):
+        if not _is_in_updates(part):
             raise InputError(
-                f"{name} must have a length in updates, and {part} has another: resolve it first, "
-                "with .resolve(total)."
+                f"{name} must be in updates, and {part} is not: resolve it first, with "
+                ".resolve(total)."
             )
         kind, arguments = None, {}
     elif isinstance(part, (tuple, list)) and len(cast("list[Any]", part)) == 2:
