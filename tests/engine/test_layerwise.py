@@ -163,7 +163,33 @@ def test_torchs_optimizers_and_schedulers_and_ours_keep_the_ratios(tensor):
         (lambda m: discriminative(nn.Linear(1, 1), lr=1.0), "one layer only"),
         (lambda m: layer_decay(m, lr=1.0, layers=lambda name: 3), "one layer only"),
         (lambda m: layer_decay(m, lr=1.0, layers=lambda name: -1), r"layers\('token'\) must be at"),
-        (lambda m: layer_decay(m, lr=1.0, layers=["tok", "blocks"]), "no entry for .* 'token'"),
+        (lambda m: layer_decay(m, lr=1.0, layers=["blocks", "head"]), "no entry for .* 'token'"),
+        (
+            lambda m: layer_decay(m, lr=1.0, layers=["tok", "blocks"]),
+            "layers has 'tok', which is no module and no parameter of the model; it has embed, bl",
+        ),
+        (lambda m: layer_decay(m, lr=1.0, layers={"blocks", "head"}), "layers must be a function"),
+        (lambda m: layer_decay(m, lr=1.0, layers=[nn.Linear(1, 1)]), "a Linear that is not in the"),
+        (lambda m: layer_decay(m, lr=1.0, layers=[3]), "must hold modules or their names, .*not 3"),
+        (lambda m: layer_decay(m, lr=1.0, layers=[["token", None]]), "must hold modules .* None"),
+        (lambda m: layer_decay(m, lr=1.0, layers=[m.parameters()]), "must hold modules"),
+        (lambda m: layer_decay(m, lr=1.0, layers={"token": -1}), r"layers\['token'\] must be at"),
+        (lambda m: layer_decay(m, lr=1.0, layers={"token": "a"}), r"layers\['token'\] must be a w"),
+        (lambda m: layer_decay(m, lr=1.0, layers={3: 1}), "must hold modules or their names"),
+        (
+            lambda m: layer_decay(m, lr=1.0, layers=["head", m.head]),
+            "layers has 'head' in two layers: leave it in one",
+        ),
+        (
+            lambda m: layer_decay(m, 1e-200, lr=1.0),
+            r"rate of a layer \d below the last would be 0, with a ratio of 1e\+200",
+        ),
+        (lambda m: layer_decay(m, 1e-320, lr=1.0), "would be 0, with a ratio of inf"),
+        (lambda m: discriminative(m, 1e200, lr=1.0), "would be 0, with a ratio of 1e"),
+        (
+            lambda m: layer_decay(nn.Transformer(4, 2, 2, 2, 4, batch_first=True), lr=1.0),
+            "more than one type, TransformerDecoderLayer and TransformerEncoderLayer, .* layers=",
+        ),
         (lambda m: layer_decay(m, lr=1.0, layers="blocks"), "layers must be a function"),
         (lambda m: layer_decay(m, lr=1.0, layers=3), "layers must be a function"),
     ],
@@ -171,6 +197,62 @@ def test_torchs_optimizers_and_schedulers_and_ours_keep_the_ratios(tensor):
 def test_says_what_is_not_allowed(call, said):
     with pytest.raises(InputError, match=said):
         call(Transformer(2))
+
+
+def test_layers_can_be_told_as_modules_or_as_a_dict():
+    model = Transformer(2)
+    ways = [
+        [["token", model.embed], *model.blocks, (model.norm, model.head)],
+        [("token", "embed"), "blocks.0", "blocks.1", {"norm", "head"}],
+        {"token": 0, "embed": 0, "blocks.0": 1, "blocks.1": 2, "norm": 3, "head": 3},
+        [["", "token"], *model.blocks, [model.norm, model.head]],  # "" is the whole model
+        [model, *model.blocks, [model.norm, model.head]],
+    ]
+    expected = rates(model, layer_decay(model, 0.5, lr=8.0))
+    for layers in ways:
+        assert rates(model, layer_decay(model, 0.5, lr=8.0, layers=layers)) == expected
+    stack = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    assert [g["lr"] for g in layer_decay(stack, 0.5, lr=1.0, layers=stack)] == [0.25, 0.5, 1.0]
+
+
+def test_the_longest_name_counts_and_a_name_is_no_part_of_a_word():
+    model = Transformer(11)
+    told = {"": 0, "blocks": 1, "blocks.1": 2, "blocks.1.mlp.0": 3, "head": 4}
+    found = rates(model, layer_decay(model, 0.5, lr=16.0, layers=told))
+    names = ("norm.bias", "blocks.10.norm.bias", "blocks.1.norm.bias", "blocks.1.mlp.0.bias")
+    assert [found[name] for name in names] == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_an_encoder_and_a_decoder_can_be_told():
+    model = nn.Transformer(4, 2, 2, 2, 4, batch_first=True)
+    first, second = model.encoder, model.decoder
+    layers = [*first.layers, first, *second.layers, second]
+    scales = [group["lr"] for group in layer_decay(model, 0.5, lr=32.0, layers=layers)]
+    assert scales == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+
+
+def test_a_small_list_of_another_type_is_no_rival():
+    model = Transformer(12)
+    model.head = nn.Sequential(nn.Linear(2, 2), nn.GELU(), nn.Linear(2, 2))
+    assert len(layer_decay(model, lr=1.0)) == 14
+
+
+def test_lists_inside_of_a_block_are_no_lists_of_blocks():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList(Block() for _ in range(9))
+
+    model = nn.Sequential(Deep(), Deep(), Deep())
+    assert [group["lr"] for group in layer_decay(model, 0.5, lr=4.0)] == [1.0, 2.0, 4.0]
+    assert [len(group["params"]) for group in layer_decay(model, lr=1.0)] == [54] * 3
+
+
+def test_two_layers_are_enough():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    for groups in (layer_decay(model, 0.5, lr=1.0), discriminative(model, 2.0, lr=1.0)):
+        assert [group["lr"] for group in groups] == [0.5, 1.0]
+        assert [group["name"][:6] for group in groups] == ["layer_"] * 2
 
 
 def test_they_are_exported():

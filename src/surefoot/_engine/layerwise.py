@@ -1,6 +1,7 @@
 """Parameter groups with a learning rate for each layer, for any torch optimizer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -10,7 +11,11 @@ from surefoot.errors import InputError
 
 __all__ = ["discriminative", "layer_decay"]
 
-Layers: TypeAlias = Callable[[str], int] | Sequence[str | Sequence[str]]
+Part: TypeAlias = str | nn.Module
+Layers: TypeAlias = Callable[[str], int] | Mapping[str, int] | Sequence[Part | Sequence[Part]]
+
+_HOW = "with layers=, a function from a parameter's name to its layer, or a list of modules."
+_RIVAL = 0.1  # share of the weights of the blocks from which blocks of another type count too
 
 
 def layer_decay(
@@ -31,21 +36,26 @@ def layer_decay(
 
     Blocks are the children of the same type of a ``ModuleList`` or ``Sequential``, of the type
     that holds the most weights; where several lists hold that type (the stages of a ResNet), they
-    count as one. What lies between two blocks belongs to the one before it. Frozen parameters are
-    left out; one that is shared is in the layer where it is met first.
+    count as one. What lies between two blocks belongs to the one before it. Lists of blocks of
+    different types, such as an encoder and a decoder, are refused: tell their layers. Frozen
+    parameters are left out; one that is shared is in the layer where it is met first.
+
+    A ``base=`` of the scheduler is the rate of the first group, which is the slowest layer; the
+    rate of the head is the ``lr`` here.
 
     Args:
         model: the model.
         decay: ratio of the rates of a layer and the next, in (0, 1]; 0.65 … 0.9 are usual.
         lr: learning rate of the last layer, > 0.
-        layers: the layer of each parameter: a function from its name to 0, 1, 2, …, or a list of
-            the name, or names, of the modules of each layer, from the input to the head.
+        layers: the layer of each parameter: a function from its name to 0, 1, 2, …; a list, from
+            the input to the head, of the module or its name, or a list of these, of each layer; or
+            a dict from names to 0, 1, 2, …. The longest name that fits counts.
         weight_decay: if given, ≥ 0, each layer is split: parameters with fewer than two dimensions
             (biases, gains of norms) go without weight decay, to ``"layer_0_no_decay"`` and on.
 
     Raises:
-        InputError: an argument is out of its range, a parameter is in no layer, or there are not
-            two layers.
+        InputError: an argument is out of its range, a parameter is in no layer, a name or module
+            is not in the model, or there are not two layers.
 
     Example:
         >>> blocks = nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2)))
@@ -65,7 +75,7 @@ def layer_decay(
     if not 0 < checks.number("decay", decay) <= 1:
         raise InputError(f"decay must lie in (0, 1], not {decay!r}.")
     names = _parameters(model)
-    ids = _by_blocks(model, names) if layers is None else _as_told(names, layers)
+    ids = _by_blocks(model, names) if layers is None else _as_told(model, names, layers)
     return _groups(names, ids, 1 / decay, lr, weight_decay)
 
 
@@ -107,7 +117,7 @@ def discriminative(
     if not checks.number("factor", factor) >= 1:
         raise InputError(f"factor must be at least 1, not {factor!r}.")
     names = _parameters(model)
-    ids = _by_children(names) if layers is None else _as_told(names, layers)
+    ids = _by_children(names) if layers is None else _as_told(model, names, layers)
     return _groups(names, ids, factor, lr, weight_decay)
 
 
@@ -135,14 +145,13 @@ def _groups(
     top = max(ids.values())
     if len(set(ids.values())) < 2:
         raise InputError(
-            "model has one layer only, so that its rates cannot differ: tell what the layers are "
-            "with layers=, a function from a parameter's name to its layer or a list of names."
+            f"model has one layer only, so that its rates cannot differ: tell what they are {_HOW}"
         )
     made: dict[tuple[int, bool], dict[str, Any]] = {}
     for name in sorted(names, key=ids.__getitem__):
         free = weight_decay is not None and names[name].ndim < 2
         if (key := (ids[name], free)) not in made:
-            rate = lr / ratio ** (top - ids[name])
+            rate = _slower(lr, ratio, top - ids[name])
             made[key] = {"params": [], "lr": rate, "name": f"layer_{ids[name]}"}
             if weight_decay is not None:
                 made[key]["weight_decay"] = 0.0 if free else float(weight_decay)
@@ -151,26 +160,69 @@ def _groups(
     return [made[key] for key in sorted(made)]
 
 
-def _as_told(names: Iterable[str], layers: Any) -> dict[str, int]:
-    """Return the layer of each parameter, from a function or from a list of names."""
-    if callable(layers):
-        return {name: checks.count(f"layers({name!r})", layers(name)) for name in names}
-    if isinstance(layers, str) or not isinstance(layers, Iterable):
+def _slower(lr: float, ratio: float, layers: int) -> float:
+    """Return the rate of a layer that is so many below the last."""
+    try:
+        rate = lr / ratio**layers
+    except OverflowError:
+        rate = 0.0
+    if rate == 0:
         raise InputError(
-            f"layers must be a function from a name to a number, or a list of names, not "
-            f"{layers!r:.60}."
+            f"the rate of a layer {layers} below the last would be 0, with a ratio of {ratio:g} "
+            "from layer to layer: choose a ratio nearer to 1."
         )
-    prefixes = [
-        (prefix, number)
-        for number, entry in enumerate(layers)
-        for prefix in ([entry] if isinstance(entry, str) else entry)
-    ]
+    return rate
+
+
+def _as_told(model: nn.Module, names: Iterable[str], layers: Any) -> dict[str, int]:
+    """Return the layer of each parameter, from a function, a list or a dict."""
+    if callable(layers) and not isinstance(layers, nn.Module):
+        return {name: checks.count(f"layers({name!r})", layers(name)) for name in names}
+    if isinstance(layers, (str, AbstractSet)) or not isinstance(layers, Iterable):
+        raise InputError(
+            f"layers must be a function from a name to a number, a list of modules or their names, "
+            f"or a dict from names to numbers, not {layers!r:.60}."
+        )
+    if isinstance(layers, Mapping):
+        told = [(name, checks.count(f"layers[{name!r}]", layers[name])) for name in layers]
+    else:
+        told = [(part, number) for number, entry in enumerate(layers) for part in _parts(entry)]
+    prefixes: dict[str, int] = {}
+    for part, number in told:
+        if prefixes.setdefault(name := _name(model, part), number) != number:
+            raise InputError(f"layers has {name!r} in two layers: leave it in one.")
     return {name: _matching(name, prefixes) for name in names}
 
 
-def _matching(name: str, prefixes: list[tuple[str, int]]) -> int:
+def _parts(entry: Any) -> list[Any]:
+    """Return what belongs to one layer."""
+    return list(entry) if isinstance(entry, (list, tuple, AbstractSet)) else [entry]
+
+
+def _name(model: nn.Module, part: Any) -> str:
+    """Return the name of a module or parameter in the model."""
+    if isinstance(part, nn.Module):
+        found = [name for name, module in model.named_modules() if module is part]
+        if not found:
+            raise InputError(f"layers has a {type(part).__name__} that is not in the model.")
+        return found[0]
+    if not isinstance(part, str):
+        raise InputError(
+            f"layers must hold modules or their names, or lists of these, not {part!r:.60}."
+        )
+    known = {name for name, _ in model.named_modules(remove_duplicate=False)}
+    known |= {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    if part not in known:
+        raise InputError(
+            f"layers has {part!r}, which is no module and no parameter of the model; it has "
+            f"{', '.join(name for name, _ in model.named_children())}."
+        )
+    return part
+
+
+def _matching(name: str, prefixes: Mapping[str, int]) -> int:
     """Return the layer with the longest prefix that the name begins with."""
-    fitting = [(len(p), number) for p, number in prefixes if f"{name}.".startswith(f"{p}.")]
+    fitting = [(len(p), prefixes[p]) for p in prefixes if not p or f"{name}.".startswith(f"{p}.")]
     if not fitting:
         raise InputError(
             f"layers has no entry for the parameter {name!r}: add it, or a module that it is in."
@@ -223,6 +275,12 @@ def _blocks(model: nn.Module) -> list[str]:
     if not found:
         raise InputError(
             "model has no ModuleList or Sequential of blocks of one type: tell what the layers are "
-            "with layers=, a function from a parameter's name to its layer or a list of names."
+            f"{_HOW}"
         )
-    return found[max(weights, key=weights.__getitem__)]
+    first, *others = sorted(weights, key=weights.__getitem__, reverse=True)
+    if others and weights[others[0]] > _RIVAL * weights[first]:
+        raise InputError(
+            f"model has blocks of more than one type, {first.__name__} and {others[0].__name__}, "
+            f"so that it is not clear what its layers are: tell them {_HOW}"
+        )
+    return found[first]
