@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from surefoot import InputError
+from surefoot import InputError, Scheduler
 from surefoot._engine import groups
 from surefoot._engine.fields import Field
 
@@ -108,3 +109,20 @@ def test_a_tensor_lr_is_filled_in_place():
     groups.write(made, [0.25])
     assert made.param_groups[0]["lr"] is lr
     assert lr.item() == 0.25
+
+
+def test_every_group_needs_a_rate_and_a_factor():
+    made = optimizer(0.1, 0.2)
+    for call in (
+        lambda: groups.write(made, [0.3]),
+        lambda: groups.fill_each(made.param_groups, Field("lr", "lr"), [0.5]),
+    ):
+        with pytest.raises(ValueError, match="zip"):
+            call()
+
+
+def test_numbers_of_numpy_become_floats():
+    made = optimizer(np.float32(0.5), np.float64(0.25))
+    Scheduler(made, "linear(4)").seek(2)
+    assert [group["lr"] for group in made.param_groups] == [0.25, 0.125]
+    assert [type(group["lr"]) for group in made.param_groups] == [float, float]
