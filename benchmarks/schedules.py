@@ -55,6 +55,27 @@ def ours_three_fields(made):
     return sf.Scheduler(made, plans, total=TOTAL).step
 
 
+def ours_lists(made):
+    """Ours with another schedule for each group."""
+    plans = [warmup(WARMUP + place) >> cosine() for place in range(len(made.param_groups))]
+    return sf.Scheduler(made, plans, total=TOTAL).step
+
+
+def ours_scaler(made):
+    """Ours with a scaler, whose hook has seen a step before each call."""
+    scaler = torch.amp.GradScaler("cpu")
+    scheduler = sf.Scheduler(made, PLAN, total=TOTAL, scaler=scaler)
+    saw, step = scheduler._skips._saw, scheduler.step
+    return lambda: (saw(made), step())
+
+
+def ours_observing(made):
+    """Ours with a metric at each step; it falls, so the controller does its usual work."""
+    step = sf.Scheduler(made, PLAN, total=TOTAL, control=plateau()).step
+    metrics = (1 / count for count in range(1, 10**9))
+    return lambda: step(next(metrics))
+
+
 def torch_lambda(made):
     curve = PLAN.resolve(TOTAL)
     return lr_scheduler.LambdaLR(made, curve).step
@@ -90,6 +111,9 @@ RIVALS = {
     "surefoot, late group and loaded": ours_used,
     "surefoot with control": ours_controlled,
     "surefoot, three fields": ours_three_fields,
+    "surefoot, a schedule for each group": ours_lists,
+    "surefoot with scaler": ours_scaler,
+    "surefoot, a metric at each step": ours_observing,
 }
 NEEDS = {"Transformers cosine": "transformers", "timm cosine": "timm"}
 CASES = (("1 group", 1, False, 2000), ("100 groups", 100, False, 100),

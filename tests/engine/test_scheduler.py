@@ -101,6 +101,7 @@ def test_seek_jumps_both_ways():
     for target in (7, 2, 0, 10**6):
         scheduler.seek(target)
         assert scheduler.updates == target
+        assert scheduler._step_count == target + 1
         assert rates(optimizer) == [base * linear(10)(target) for base in BASES]
 
 

@@ -35,8 +35,8 @@ class Scheduler(LRScheduler):
 
     where t counts the calls of :meth:`step`, from 0. The product is written anew each time, so a
     rate set by hand lasts until the next ``step``, and a rate can never drift. The constructor
-    writes the rate of update 0 and does not patch the optimizer. A tensor lr is filled in place; a
-    group that is added later is adopted at its own lr.
+    writes the rate of update 0 and does not patch the optimizer. A tensor lr is filled in place,
+    and each group gets its own; a group that is added later is adopted at its own lr.
 
     Args:
         optimizer: any ``torch.optim.Optimizer``.
@@ -48,9 +48,10 @@ class Scheduler(LRScheduler):
         total: length of the run in updates, ≥ 1; not needed where a schedule is resolved.
         updates_per_epoch, samples_per_update, tokens_per_update: needed where a schedule counts
             in epochs, samples or tokens.
-        base: base lr of the first group, to which the others keep their ratio, or one for each
-            group; by default the group's ``initial_lr`` or, if it has none, its lr. A base given
-            here holds against any checkpoint.
+        base: base lr of the first group whose rate is not 0, to which the others keep their ratio,
+            or a list of one for each group, 0 for one that is frozen; by default the group's
+            ``initial_lr`` or, if it has none, its lr. A base given here holds against any
+            checkpoint, until one is taken as "theirs".
         control: a controller, whose factor multiplies the lr: ``plateau(…)`` and others of
             :mod:`surefoot.schedules`.
         scaler: the ``GradScaler`` of the run, so that an update that it skips, because a gradient
@@ -181,7 +182,7 @@ class Scheduler(LRScheduler):
     def lr_at(self, update: int) -> list[float]:
         """Return the learning rates that update number ``update`` uses, one for each group.
 
-        With a controller: if its factor stays as it is now. Where the lr is not scheduled, the
+        With a controller: with the factor that it has now. Where the lr is not scheduled, the
         groups keep theirs.
         """
         update = checks.count("update", update)
@@ -226,7 +227,7 @@ class Scheduler(LRScheduler):
         self._write()
 
     def seek(self, update: int) -> None:
-        """Jump to ``update``: the next update made has that number."""
+        """Jump to ``update``: the next update made has that number. A controller stays as it is."""
         self._go_to(checks.count("update", update))
 
     def get_last_lr(self) -> list[float | Tensor]:
@@ -275,7 +276,6 @@ class Scheduler(LRScheduler):
             InputError: it is no such state.
             StateError: it does not match, and the choice is ``"error"``.
         """
-        self._settle()
         choice = self.on_mismatch if on_mismatch is None else on_mismatch
         checks.one_of("on_mismatch", choice, resume.CHOICES)
         state = resume.checked(state_dict)
