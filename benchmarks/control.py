@@ -97,6 +97,7 @@ METHODS = {
     "GreedyLR, defaults": lambda optimizer: Library(GreedyLR(optimizer)),
     "GreedyLR, as ours": greedy,
     "plateau": ours(),
+    "plateau, raises after 2": ours(raise_after=2),
     "plateau, never raises": ours(raise_after=None),
     "plateau, smoothing 0.5": ours(smoothing=0.5),
     "gradient_dependent": by_gradient(),
@@ -112,14 +113,15 @@ CANDIDATES = {
         )
         for patience in (3, 5, 8)
         for smoothing in (0.0, 0.5)
-        for after in (None, 2)
+        for after in (None, 3)
     },
     **{
-        f"plateau patience 3 raise {after}": ours(patience=3, raise_after=after) for after in (1, 3)
+        f"plateau patience 3 raise {after}": ours(patience=3, raise_after=after)
+        for after in (0, 1, 2)
     },
     **{f"plateau patience 3 threshold {t}": ours(patience=3, threshold=t) for t in (1e-4, 1e-2)},
     **{f"plateau patience 3 factor {f}": ours(patience=3, factor=f) for f in (0.1, 0.3, 0.7)},
-    "plateau patience 3 high 4": ours(patience=3, high=4),
+    "plateau raise 0 high 4": ours(raise_after=0, high=4),
     **{
         f"gradient_dependent power {power} high {high}": by_gradient(power=power, high=high)
         for power in (0.25, 0.5, 1.0)

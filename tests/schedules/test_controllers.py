@@ -1,6 +1,7 @@
 """What holds for every controller: pure, ready for JSON, within its bounds, clear in its errors."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -27,7 +28,7 @@ plateaus = st.builds(
     cooldown=st.integers(0, 3),
     low=st.floats(1e-6, 1),
     high=st.floats(1, 10),
-    raise_after=st.none() | st.integers(1, 4),
+    raise_after=st.none() | st.integers(0, 4),
     on_nan=st.sampled_from(["ignore", "bad", "lower"]),
 )
 by_gradient = st.builds(
@@ -39,7 +40,7 @@ by_gradient = st.builds(
     on_nan=st.sampled_from(["ignore", "lower"]),
 )
 controllers = plateaus | by_gradient
-usual = st.floats(-1e100, 1e100) | st.integers(-3, 3).map(float)
+usual = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-3, 3).map(float)
 numbers = usual | st.sampled_from([float("nan"), float("inf"), float("-inf")])
 
 
@@ -124,6 +125,7 @@ def test_other_documents_are_refused(document, words):
         (lambda: plateau(patience=0), "patience must be at least 1"),
         (lambda: plateau(patience=2.5), "patience must be a whole number"),
         (lambda: plateau(threshold=-1), "threshold must be at least 0"),
+        (lambda: plateau(threshold=1), "threshold must be below 1 as a share of the best, not 1"),
         (lambda: plateau(relative="yes"), "relative must be True or False"),
         (lambda: plateau(mode="least"), "mode must be one of 'min', 'max'"),
         (lambda: plateau(smoothing=1), "smoothing must lie in [0, 1)"),
@@ -133,7 +135,7 @@ def test_other_documents_are_refused(document, words):
         (lambda: plateau(low=2), "low must lie in (0, 1]"),
         (lambda: plateau(high=0.5), "high must be at least 1"),
         (lambda: plateau(high=float("inf")), "high must be finite"),
-        (lambda: plateau(raise_after=0), "raise_after must be at least 1"),
+        (lambda: plateau(raise_after=-1), "raise_after must be at least 0"),
         (lambda: plateau(on_nan="stop"), "on_nan must be one of"),
         (lambda: gradient_dependent(power=0), "power must be greater than 0"),
         (lambda: gradient_dependent(memory=1), "memory must be at least 2"),
@@ -186,9 +188,55 @@ def test_a_user_can_write_a_controller_that_is_read_back():
     assert Loud().update(Loud().start(), {"metric": 3}) == ({"factor": 0.25}, 0.25)
     assert "metric" in Loud().describe()
 
-    class Unnamed(Loud):
-        """A base for more of them: it has no name of its own."""
 
-    with pytest.raises(InputError, match=r"type must be one of .*loud"):
-        controller_from_dict({"type": "Unnamed"})
-    assert Unnamed.name == "loud"
+class Same(Controller):
+    """A controller that does nothing."""
+
+    name = "same"
+    needs = "metric"
+
+    def update(self, state, observation):
+        return state, state["factor"]
+
+
+def test_a_name_that_is_taken_is_refused_and_stays_with_the_first():
+    with pytest.raises(InputError, match=r"name 'plateau' of .*Mine is taken by surefoot"):
+
+        class Mine(Same):
+            name = "plateau"
+
+    assert controller_from_dict({"type": "plateau"}) == plateau()
+
+
+def test_the_same_class_made_again_replaces_itself():
+    for factor in (1.0, 2.0):
+
+        class Again(Same):
+            name = "again"
+
+        Again.start = lambda self, factor=factor: {"factor": factor}
+    again = dataclasses.dataclass(frozen=True, slots=True)(Again)()
+    assert controller_from_dict(again.to_dict()).start() == {"factor": 2.0}
+
+
+def test_a_controller_that_can_be_used_needs_a_name_of_its_own():
+    with pytest.raises(InputError, match="Heir needs a name of its own, not 'same'"):
+
+        class Heir(Same):
+            """What it writes would be read back as its parent."""
+
+    with pytest.raises(InputError, match="Nameless needs a name of its own, not None"):
+
+        class Nameless(Controller):
+            def update(self, state, observation):
+                return state, state["factor"]
+
+    class Base(Controller):
+        """A base for more of them."""
+
+    class Named(Base):
+        name = "named"
+        needs = "metric"
+        update = Same.update
+
+    assert Named().update(Named().start(), {}) == ({"factor": 1.0}, 1.0)

@@ -50,12 +50,28 @@ def test_extreme_norms_are_clipped_and_never_overflow():
     assert factors(control, [1.0, 1e308, 5e-324]) == [1.0, 1e-6, 1e6]
 
 
-def test_one_outlier_hardly_moves_the_reference():
-    control = gradient_dependent(power=1, memory=100)
+def reference_after(control, values):
     state = control.start()
-    for norm in [1.0] * 1000 + [1e6]:
-        state, _ = control.update(state, {"grad_norm": norm})
-    assert math.exp(state["log_reference"]) == pytest.approx(1e6 ** (1 / 100), rel=1e-4)
+    for value in values:
+        state, _ = control.update(state, {"grad_norm": value})
+    return math.exp(state["log_reference"])
+
+
+@given(st.integers(2, 200), st.integers(0, 400), st.floats(1e-6, 1e6))
+def test_one_norm_moves_the_reference_by_its_power_of_gain(memory, before, norm):
+    """With the norms before it all 1, norm k multiplies the reference by norm^gainₖ."""
+    beta, k = 1 - 1 / memory, before + 1
+    gain = (1 - beta) / (1 - beta**k)
+    moved = reference_after(gradient_dependent(memory=memory), [1.0] * before + [norm])
+    assert moved == pytest.approx(norm**gain, rel=1e-9)
+    assert gain <= 1
+    assert k < memory or gain < 1.6 / memory
+
+
+@pytest.mark.parametrize(("before", "moved"), [(0, 1e6), (100, 1.242), (10_000, 1e6**0.01)])
+def test_an_outlier_of_1e6_early_and_late(before, moved):
+    control = gradient_dependent(memory=100)
+    assert reference_after(control, [1.0] * before + [1e6]) == pytest.approx(moved, rel=1e-3)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -1,11 +1,12 @@
 """Plateau control: its law, its decisions under scale, sign and shift, and torch beside it."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
@@ -17,9 +18,9 @@ whole = st.lists(st.integers(-20, 20).map(float), max_size=60)
 arguments = st.fixed_dictionaries(
     {
         "patience": st.integers(1, 5),
-        "threshold": st.sampled_from([0.0, 0.25, 1.0]),
+        "threshold": st.sampled_from([0.0, 0.25, 0.75]),
         "cooldown": st.integers(0, 2),
-        "raise_after": st.none() | st.integers(1, 3),
+        "raise_after": st.none() | st.integers(0, 3),
         "high": st.sampled_from([1.0, 4.0]),
         "low": st.sampled_from([2.0**-20, 0.25]),
     }
@@ -70,39 +71,76 @@ def test_an_absolute_threshold_is_in_the_units_of_the_metric():
     assert factors(plateau(patience=3, threshold=1, relative=False), metrics)[-1] == 1
 
 
-def test_lowering_that_does_not_help_is_taken_back_once_and_then_goes_on_from_the_least():
+def test_lowering_that_does_not_help_is_taken_back_by_one_notch_on_trial():
     control = plateau(factor=0.5, patience=1, raise_after=2, low=2.0**-6)
     lowered = [2.0**-k for k in range(3, 7)]
-    assert factors(control, [1.0] * 10) == [1.0, 0.5, 0.25, 1.0, *lowered, 2.0**-6, 2.0**-6]
+    seen = factors(control, [1.0] * 11)
+    assert seen == [1.0, 0.5, 0.25, 0.5, 0.25, *lowered, 2.0**-6, 2.0**-6]
 
 
-def test_the_raise_goes_one_notch_above_the_level_before_the_first_lowering_in_the_row():
-    control = plateau(factor=0.5, patience=1, raise_after=1)
-    seen = factors(control, [1.0, 1.0, 0.5, 0.5, 0.4, 0.4, 0.4, 0.4])
-    assert seen == [1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.5, 0.0625]
+def test_the_row_of_lowerings_begins_again_with_each_improvement():
+    control = plateau(factor=0.5, patience=1, raise_after=2)
+    seen = factors(control, [1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert seen == [1.0, 0.5, 0.5, 0.25, 0.125, 0.25, 0.125, 0.0625]
+
+
+def test_by_default_the_fourth_stall_in_a_row_raises():
+    seen = factors(plateau(patience=1), [1.0] * 7)
+    assert seen == [1.0, 0.5, 0.25, 0.125, 0.25, 0.125, 0.0625]
 
 
 def test_the_rate_goes_above_the_schedule_only_if_allowed():
-    still = [1.0] * 4
-    assert factors(plateau(patience=1, raise_after=2), still)[-1] == 1
-    assert factors(plateau(patience=1, raise_after=2, high=10), still)[-1] == 2
-    assert factors(plateau(patience=1, raise_after=2, high=1.5), still)[-1] == 1.5
+    still = [1.0] * 5
+    assert factors(plateau(patience=1, raise_after=0), still) == [1.0, 0.5, 0.25, 0.125, 0.0625]
+    assert factors(plateau(patience=1, raise_after=0, high=1.5), still)[1:3] == [1.5, 1]
+    up = plateau(patience=1, raise_after=0, high=10)
+    assert factors(up, still) == [1.0, 2.0, 1.0, 0.5, 0.25]
+    assert factors(up, [1.0, 1.0, 0.9, 0.9, 0.8, 0.8, 0.7]) == [1.0, 2.0, 2.0, 4.0, 4.0, 8.0, 8.0]
 
 
-def test_a_raise_that_helps_stays():
-    control = plateau(patience=1, raise_after=1)
-    assert factors(control, [1.0, 1.0, 1.0, 0.9, 0.8, 0.7])[1:] == [0.5, 1.0, 1.0, 1.0, 1.0]
+def test_a_raise_stays_after_as_many_improvements_as_patience():
+    control = plateau(patience=2, raise_after=1)
+    start = [1.0] * 5
+    assert factors(control, start) == [1.0, 1.0, 0.5, 0.5, 1.0]
+    assert factors(control, [*start, 0.9, 9.0])[-1] == 0.5
+    assert factors(control, [*start, 0.9, 0.9, 0.9])[-2:] == [1.0, 0.5]
+    assert factors(control, [*start, 0.9, 0.8, 9.0])[-1] == 1
+    # passed: what follows are stalls 1 and 2 of a new row
+    assert factors(control, [*start, 0.9, 0.8, *[0.8] * 4])[-4:] == [1.0, 0.5, 0.5, 1.0]
 
 
-def test_a_raise_that_makes_it_worse_than_all_before_is_given_up_at_once():
-    control = plateau(patience=3, raise_after=1, cooldown=0)
+def test_improvements_before_the_raise_do_not_count_for_its_trial():
+    control = plateau(patience=2, raise_after=1)
+    assert factors(control, [3.0, 2.0, 1.5, *[1.0] * 5, 0.9, 9.0])[-3:] == [1.0, 1.0, 0.5]
+
+
+def test_a_raise_that_makes_it_worse_than_all_before_is_taken_back_at_once():
+    control = plateau(patience=3, raise_after=1)
     still = [1.0, 1.1, 1.0, 1.2, 1.0, 1.1, 1.0]
     assert factors(control, still) == [1.0] * 3 + [0.5] * 3 + [1.0]
-    assert factors(control, [*still, 1.1, 1.2])[-2:] == [1.0, 0.25]
-    assert factors(control, [*still, 1.09, 1.1, 1.1])[-3:] == [1.0, 1.0, 0.25]
+    assert factors(control, [*still, 1.1, 1.2])[-2:] == [1.0, 0.5]
+    assert factors(control, [*still, 1.1, 1.1, 1.1])[-3:] == [1.0, 1.0, 0.5]
+    # and then the row goes on, from a count of zero
+    assert factors(control, [*still, 1.2, 1.1, 1.1, 1.1])[-4:] == [0.5, 0.5, 0.5, 0.25]
     cool = plateau(patience=3, raise_after=1, cooldown=1)
     seen = [1.0, 1.1, 1.0, 1.2, 9.9, 1.0, 1.1, 1.0, 9.9, 9.9]
-    assert factors(cool, seen) == [1.0] * 3 + [0.5] * 4 + [1.0] * 2 + [0.25]
+    assert factors(cool, seen) == [1.0] * 3 + [0.5] * 4 + [1.0] * 2 + [0.5]
+
+
+@given(whole, arguments)
+def test_a_raise_is_one_notch_and_what_takes_it_back_restores_the_rate(metrics, chosen):
+    control = plateau(relative=False, **chosen)
+    state, before = control.start(), None
+    for metric in metrics:
+        old = state["factor"]
+        state, factor = control.update(state, {"metric": metric})
+        if factor > old:
+            assert factor == min(control.high, old / control.factor)
+            before = old
+        elif factor < old:
+            lowered = max(control.low, old * control.factor)
+            assert factor in (lowered, before)
+            before = None
 
 
 def test_where_the_rate_cannot_change_nothing_happens():
@@ -159,7 +197,7 @@ def test_history_in_the_state_is_bounded():
 def test_it_says_what_it_does():
     words = plateau(patience=4, factor=0.1).describe()
     assert "(less is better) has not improved by 0.1 % in 4 observations" in words
-    assert "when 2 in a row brought no improvement, raise it once" in words
+    assert "when 3 in a row brought no improvement, raise it by one notch, up to 1 of" in words
     words = plateau(mode="max", threshold=2, relative=False, raise_after=None).describe()
     assert "(more is better) has not improved by 2 in" in words
     assert "raise" not in words
@@ -198,6 +236,39 @@ def test_a_fall_too_small_to_count_is_no_recovery():
     assert factors(plateau(patience=5), metrics)[-1] < 1
 
 
+def line_of(values):
+    """Return how far the line through the values goes, and its t, by least squares."""
+    x = np.arange(len(values))
+    (slope, _), rest, *_ = np.linalg.lstsq(np.stack([x, np.ones_like(x)], 1), values)
+    variance = (rest[0] if len(rest) else 0) / (len(values) - 2)
+    error = math.sqrt(variance / ((x - x.mean()) ** 2).sum())
+    return slope * (len(values) - 1), slope / error if error > 1e-9 else math.copysign(1e9, slope)
+
+
+@given(st.lists(st.integers(0, 30).map(float), min_size=3, max_size=12), st.integers(-300, 300))
+def test_the_line_is_that_of_least_squares_with_its_standard_error(values, power):
+    """Whatever the scale: squares of 1e±300 would not fit into a float."""
+    way, t = line_of(np.array(values))
+    assume(abs(t + 2) > 1e-6 and abs(way + 0.25) > 1e-6)
+    scale = 2.0 ** (3 * power)
+    control = plateau(
+        patience=len(values), threshold=0.25 * scale, relative=False, raise_after=None
+    )
+    metrics = [-9 * scale, *(scale * value for value in values)]
+    lowered = factors(control, metrics)[-1] == 0.5
+    assert lowered == (not (way < -0.25 and t < -2))
+
+
+def test_a_line_at_the_limit_is_no_recovery():
+    limit = [9.0, 9.0, 8.0, 7.0, 8.0]
+    assert line_of(np.array(limit))[1] == pytest.approx(-2, rel=1e-12)
+    assert factors(plateau(patience=5), [1.0, *limit])[-1] == 0.5
+    falls_by_two = [0.0, 9.0, 8.0, 7.0]
+    for threshold, end in ((2.0, 0.5), (1.99, 1.0)):
+        control = plateau(patience=3, threshold=threshold, relative=False)
+        assert factors(control, falls_by_two)[-1] == end
+
+
 # Decisions under scale, shift and sign
 
 
@@ -220,6 +291,17 @@ def test_max_is_min_of_the_negative(metrics, chosen, relative, smoothing):
     assert factors(plateau(mode="max", **chosen), negative) == factors(plateau(**chosen), metrics)
 
 
+@given(st.lists(st.sampled_from([1.7e308, -1.7e308, 1e-320, 0.0]), max_size=20))
+def test_the_greatest_numbers_leave_a_state_that_json_can_hold(metrics):
+    for smoothing in (0.0, 0.5, 0.99):
+        control = plateau(smoothing=smoothing, patience=2)
+        state = control.start()
+        for metric in metrics:
+            state, _ = control.update(state, {"metric": metric})
+            json.dumps(state, allow_nan=False)
+        assert abs(state["mean"]) <= 1.7e308
+
+
 # NaN
 
 
@@ -239,9 +321,11 @@ def test_each_policy_for_a_metric_that_is_not_finite(bad):
     assert ends("bad", cooldown=2) == [1.0] * 3 + [0.5] * 4
 
 
-def test_a_raise_that_ends_in_nan_goes_on_below_the_least_level():
-    control = plateau(patience=1, raise_after=1, on_nan="lower")
-    assert factors(control, [1.0, 1.0, 1.0, math.nan]) == [1.0, 0.5, 1.0, 0.25]
+def test_a_raise_that_ends_in_nan_is_taken_back():
+    metrics = [1.0, 1.0, 1.0, math.nan, math.nan]
+    for on_nan, last in (("lower", [0.25, 0.125]), ("bad", [0.5, 0.25]), ("ignore", [1.0, 1.0])):
+        control = plateau(patience=1, raise_after=1, on_nan=on_nan)
+        assert factors(control, metrics) == [1.0, 0.5, 1.0, *last]
 
 
 # Complaints about torch's ReduceLROnPlateau that still hold in 2.13

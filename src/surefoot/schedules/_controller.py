@@ -21,8 +21,12 @@ class Controller(ABC):
     state₀ = start(),  (stateₖ, factorₖ) = update(stateₖ₋₁, observationₖ)
 
     A controller is a value; all that it knows of the run is the state, a flat JSON dictionary whose
-    ``"factor"`` is the factor in force. A new one is a frozen dataclass with its fields, a
-    ``name``, the key that it ``needs`` in an observation, and ``update``.
+    ``"factor"`` is the factor in force. A new one is a frozen dataclass with its fields, a ``name``
+    of its own, the key that it ``needs`` in an observation, and ``update``.
+
+    Raises:
+        InputError: when the class is made: its name is taken, or it has none of its own. A
+            class of the same name in the same module, as when a cell is run twice, replaces it.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
@@ -47,8 +51,21 @@ class Controller(ABC):
 
     def __init_subclass__(cls) -> None:
         """Enter the controller under its name, the ``type`` in JSON."""
-        if "name" in vars(cls):
-            _KINDS[cls.name] = cls
+        own, inherited = vars(cls), getattr(cls, "name", None)
+        if "name" not in own:
+            if inherited is not None or "update" in own:
+                raise InputError(
+                    f"{cls.__name__} needs a name of its own, not {inherited!r}: its JSON would "
+                    'be read as another controller; write name = "…" in the class.'
+                )
+            return
+        taken = _KINDS.setdefault(cls.name, cls)
+        if (taken.__module__, taken.__name__) != (cls.__module__, cls.__name__):
+            raise InputError(
+                f"name {cls.name!r} of {cls.__name__} is taken by {taken.__module__}."
+                f"{taken.__name__}: give it another."
+            )
+        _KINDS[cls.name] = cls
 
     def start(self) -> State:
         """Return the state before the first observation; its key ``"factor"`` is the factor."""

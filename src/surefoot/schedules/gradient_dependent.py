@@ -20,10 +20,11 @@ class GradientDependent(Controller):
     factor = clip((reference / ‖g‖)^power, low, high)
 
     The reference is the running geometric mean of the norms before this one; the first norm has the
-    factor 1. Then norm k is taken in: log reference ← log reference + gain · (log ‖g‖ − log
-    reference), gain = (1 − β) / (1 − βᵏ), β = 1 − 1/memory. So a constant norm has the factor 1
-    exactly, the scale of the gradient cancels, and a gradient c × the usual moves the reference
-    by no more than c^(1/memory) once ``memory`` norms were seen.
+    factor 1. Then norm k = 1, 2, … is taken in: log reference ← log reference + gainₖ · (log ‖g‖ −
+    log reference), gainₖ = (1 − β) / (1 − βᵏ), β = 1 − 1/memory. So a constant norm has the factor
+    1 exactly, the scale of the gradient cancels, and norm k, if it is c × the reference, multiplies
+    the reference by c^gainₖ: by about c^(1/k) early, by less than c^(1.6/memory) from k = memory
+    on (for c > 1), and by c^(1/memory) in the long run.
 
     At power 1 an update of plain gradient descent has the length lr · reference whatever the
     gradient is, as if it was normalised; at power 1 and ``high=1`` that is clipping of the norm at

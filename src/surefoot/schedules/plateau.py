@@ -30,10 +30,12 @@ class Plateau(Controller):
       spike has t = −√3 exactly and is none; a run that comes back from a spike is one.
     * Stall:  ``patience`` observations in a row without improvement, and no recovery.
     * Stalls 1 … ``raise_after`` in a row:  factor ← max(low, factor · ``factor``).
-      The next one:  factor ← min(high, level before stall 1 / ``factor``), once. An observation
-      worse than all of the last max(patience, 3) before the raise is the next stall at once.
-      All later ones:  factor ← max(low, least level · ``factor``).
+      The next one:  factor ← min(high, factor / ``factor``), one notch up, on trial.
+      All later ones:  factor ← max(low, factor · ``factor``).
       An improvement ends the row. So without any improvement the rate is raised once at most.
+    * Trial:  it is passed with ``patience`` improvements. Until then a stall, and an observation
+      worse than all of the last max(patience, 3) before the raise, take the raise back: factor ←
+      what it was before. A stall that does so counts in the row, and changes nothing else.
 
     Observe at any cadence: each update, epoch or evaluation; patience and cooldown count
     observations. After a stall the next is judged ``patience`` observations later.
@@ -41,14 +43,15 @@ class Plateau(Controller):
     Args:
         factor: what a stall multiplies the rate by, in (0, 1); 0.1 divides by ten.
         patience: observations, ≥ 1; below 3 a recovery cannot be told from noise.
-        threshold: least gain that counts, ≥ 0: a share of abs(best), or absolute.
+        threshold: least gain that counts, ≥ 0: a share of abs(best), below 1, or absolute.
         relative: whether the threshold is a share.
         mode: ``"min"`` if less is better, ``"max"`` if more is.
         smoothing: in [0, 1); 0 takes the metric as it is, 0.5 helps where it is noisy.
         cooldown: observations after a change that are judged only if they improve, ≥ 0.
         low: least factor, in (0, 1].
-        high: greatest factor, ≥ 1; 1 never exceeds the schedule.
-        raise_after: lowerings in a row without improvement before the raise, ≥ 1; None: no raise.
+        high: greatest factor, ≥ 1. Above 1 it matters with ``raise_after=0`` only, for other raises
+            take back one lowering.
+        raise_after: lowerings in a row without improvement before the raise, ≥ 0; None: no raise.
         on_nan: a metric that is NaN or infinite is an ``"error"``, is left out (``"ignore"``),
             counts as no improvement (``"bad"``), or lowers the rate at once (``"lower"``).
 
@@ -56,13 +59,13 @@ class Plateau(Controller):
         InputError: an argument is out of its range; in ``update``: no metric, or not a finite one.
 
     Example:
-        >>> control = plateau(factor=0.5, patience=2)
+        >>> control = plateau(factor=0.5, patience=2, raise_after=2)
         >>> state, factors = control.start(), []
-        >>> for loss in [1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]:
+        >>> for loss in [1.0, 0.9, *[0.9] * 10]:
         ...     state, factor = control.update(state, {"metric": loss})
         ...     factors.append(factor)
         >>> factors
-        [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 1.0]
+        [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.5, 0.5, 0.25, 0.25, 0.125]
 
     Reference:
         The law is ours. Its first half is the plateau rule of Keras and of torch's
@@ -79,7 +82,7 @@ class Plateau(Controller):
     cooldown: int = 0
     low: float = 1e-4
     high: float = 1.0
-    raise_after: int | None = 2
+    raise_after: int | None = 3
     on_nan: str = "error"
 
     name = "plateau"
@@ -96,9 +99,14 @@ class Plateau(Controller):
             cooldown=count,
             low=_checks.ratio,
             high=at_least_one,
-            raise_after=lambda n, value: None if value is None else count(n, value, least=1),
+            raise_after=lambda n, value: None if value is None else count(n, value),
             on_nan=lambda n, value: one_of(n, value, ("error", "ignore", "bad", "lower")),
         )
+        if self.relative and self.threshold >= 1:
+            raise InputError(
+                f"threshold must be below 1 as a share of the best, not {self.threshold:g}; say "
+                "relative=False if it is in the units of the metric."
+            )
 
     def start(self) -> State:
         """Return the state before the first observation."""
@@ -111,9 +119,9 @@ class Plateau(Controller):
             "recent": [],  # the last ones without improvement
             "wait": 0,  # observations of the cooldown that are left
             "stalls": 0,  # stalls in a row
-            "top": 1.0,  # the factor before the first of them
-            "least": None,  # the lowest of their levels, while the rate is raised
-            "worst": None,  # of the last observations before the raise, while it lasts
+            "before": None,  # the factor before the raise, while that is on trial
+            "worst": None,  # of the last observations before the raise
+            "passed": 0,  # improvements on trial
         }
 
     def update(self, state: State, observation: Mapping[str, Any]) -> tuple[State, float]:
@@ -130,45 +138,52 @@ class Plateau(Controller):
         margin = 0.0 if best is None else self.threshold * (abs(best) if self.relative else 1)
         if best is None or sign * (best - value) > margin:
             new |= {"best": value, "bad": 0, "recent": [], "stalls": 0}
-            new |= {"least": None, "worst": None}
             new["wait"] = max(0, new["wait"] - 1)
+            new["passed"] += 1
+            if new["passed"] >= self.patience:
+                new |= {"before": None, "worst": None}
         elif new["wait"]:
             new["wait"] -= 1
+        elif new["worst"] is not None and sign * (value - new["worst"]) > 0:
+            self._take_back(new)
         else:
             size = min(max(self.patience, 3), LONGEST)
             new["recent"] = [*new["recent"][1 - size :], value]
             new["bad"] += 1
-            worse = new["worst"] is not None and sign * (value - new["worst"]) > 0
-            late = new["bad"] >= self.patience and not _falls(new["recent"], sign, margin)
-            if worse or late:
+            if new["bad"] >= self.patience and not _falls(new["recent"], sign, margin):
                 self._stall(new)
         return new, new["factor"]
 
     def _smooth(self, new: State, value: float) -> float:
         """Return the moving average with the value taken in; a constant metric stays as it is."""
         new["weight"] = self.smoothing * new["weight"] + (1 - self.smoothing)
-        new["mean"] += (value - new["mean"]) * ((1 - self.smoothing) / new["weight"])
+        share = (1 - self.smoothing) / new["weight"]
+        half = share * (value / 2 - new["mean"] / 2)  # the whole of it can overflow
+        new["mean"] = new["mean"] + half + half
         return new["mean"]
 
     def _stall(self, new: State) -> None:
-        """Lower the rate, or raise it if lowering did not help."""
+        """Lower the rate, raise it if lowering did not help, or take back a raise."""
         new["stalls"] += 1
         new["bad"] = 0
-        if new["stalls"] == 1:
-            new["top"] = new["factor"]
-        raised = min(self.high, new["top"] / self.factor)
-        if new["stalls"] - 1 == self.raise_after and raised > new["factor"]:
+        raised = min(self.high, new["factor"] / self.factor)
+        if new["before"] is not None:
+            self._take_back(new)
+        elif new["stalls"] - 1 == self.raise_after and raised > new["factor"]:
             worst = max if self.mode == "min" else min
-            new |= {"least": new["factor"], "worst": worst(new["recent"], default=None)}
-            new |= {"factor": raised, "recent": [], "wait": self.cooldown}
+            new |= {"before": new["factor"], "worst": worst(new["recent"], default=None)}
+            new |= {"factor": raised, "passed": 0, "recent": [], "wait": self.cooldown}
         else:
             self._lower(new)
 
+    def _take_back(self, new: State) -> None:
+        new |= {"factor": new["before"], "before": None, "worst": None}
+        new |= {"bad": 0, "recent": [], "wait": self.cooldown}
+
     def _lower(self, new: State) -> None:
-        level = new["factor"] if new["least"] is None else new["least"]
-        lowered = max(self.low, level * self.factor)
+        lowered = max(self.low, new["factor"] * self.factor)
         if lowered != new["factor"]:
-            new |= {"factor": lowered, "least": None, "worst": None, "wait": self.cooldown}
+            new |= {"factor": lowered, "wait": self.cooldown}
 
     def _meet_nan(self, new: State, value: float) -> None:
         """Do what ``on_nan`` says with a metric that is not finite."""
@@ -183,6 +198,8 @@ class Plateau(Controller):
         if new["wait"]:
             new["wait"] -= 1
         elif self.on_nan == "lower":
+            if new["before"] is not None:
+                self._take_back(new)
             new["bad"] = 0
             self._lower(new)
         else:
@@ -202,23 +219,25 @@ class Plateau(Controller):
         if self.raise_after is None:
             return f"{words}."
         return (
-            f"{words}; when {self.raise_after} in a row brought no improvement, raise it once to "
-            f"one notch above where they began, up to {self.high:g} of the schedule."
+            f"{words}; when {self.raise_after} in a row brought no improvement, raise it by one "
+            f"notch, up to {self.high:g} of the schedule, and take that back if it does not help."
         )
 
 
 def _falls(values: list[float], sign: int, margin: float) -> bool:
     """Return whether a line through the values goes the good way, by > margin and with t > 2."""
     n = len(values)
-    if n < 3:
-        return False
     first, middle = values[0], (n - 1) / 2
     y = [sign * (value - first) for value in values]  # so that a constant metric is exactly zero
+    size = max(map(abs, y))
+    if n < 3 or not 0 < size < math.inf:
+        return False
+    y = [v / size for v in y]  # so that no square overflows
     mean = sum(y) / n
     spread = n * (n * n - 1) / 12
     along = sum((i - middle) * v for i, v in enumerate(y))
     slope = along / spread
-    if not -slope * (n - 1) > margin:
+    if not -slope * (n - 1) > margin / size:
         return False
     explained = slope * along
     rest = max(sum((v - mean) * (v - mean) for v in y) - explained, 0.0)
