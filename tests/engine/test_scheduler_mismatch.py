@@ -186,6 +186,7 @@ def spike(length, at):
         spike(5000, 4242),
         hold(70_000) >> constant(1.2, 1) >> hold(3000),
         constant(1.0, 65_536) >> constant(1.2, 1),
+        hold(65_535) >> constant(1.2, 1) >> hold(3000),
         hold(9) >> constant(1.2, 1),
         linear(9) >> constant(1.2, 2_000_000),
     ],
@@ -261,12 +262,13 @@ def test_schedulers_of_different_fields_leave_each_other_alone():
 def test_a_copy_of_both_remembers_who_is_the_last(order):
     optimizer = adam(0.1)
     saved = copy.deepcopy(optimizer.state_dict())
-    trio = (optimizer, Scheduler(optimizer, linear(10)), Scheduler(optimizer, cosine(10)))
+    both = {"lr": linear(10), "weight_decay": linear(10)}
+    trio = (optimizer, Scheduler(optimizer, both), Scheduler(optimizer, cosine(10)))
     trio[1].seek(2)
     trio[2].seek(5)
     copied, *_ = twins = copy.deepcopy([trio[place] for place in order])
     copied.load_state_dict(saved)
-    assert rates(copied) == [0.1 * cosine(10)(5)]
+    assert held(copied) == [(0.1 * cosine(10)(5), 0.2 * linear(10)(2))]
     assert len(twins) == 3
 
 
