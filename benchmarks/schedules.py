@@ -70,7 +70,7 @@ def ours_scaler(made):
 
 
 def ours_observing(made):
-    """Ours with a metric at each step; it falls, so the controller does its usual work."""
+    """Ours with a metric at each step, which soon stalls: then plateau has most to do, a line."""
     step = sf.Scheduler(made, PLAN, total=TOTAL, control=plateau()).step
     metrics = (1 / count for count in range(1, 10**9))
     return lambda: step(next(metrics))
