@@ -25,9 +25,9 @@ class Plateau(Controller):
 
     * Improvement:  mₖ < best − threshold · abs(best)  (``relative=False``: best − threshold). Only
       an improvement moves ``best``, so small gains add up; it works for metrics of any sign.
-    * Recovery:  the line through the last max(patience, 3) observations without improvement falls
-      by more than the threshold, with t = slope / (standard error of the slope) < −2. A single
-      spike has t = −√3 exactly and is none; a run that comes back from a spike is one.
+    * Recovery:  the line through the last max(patience, 3) ≤ 100 observations without improvement
+      falls by more than the threshold, with t = slope / (standard error of the slope) < −2. A
+      single spike has t = −√3 exactly and is none; a run that comes back from a spike is one.
     * Stall:  ``patience`` observations in a row without improvement, and no recovery.
     * Stalls 1 … ``raise_after`` in a row:  factor ← max(low, factor · ``factor``).
       The next one:  factor ← min(high, factor / ``factor``), one notch up, on trial.
@@ -49,11 +49,13 @@ class Plateau(Controller):
         smoothing: in [0, 1); 0 takes the metric as it is, 0.5 helps where it is noisy.
         cooldown: observations after a change that are judged only if they improve, ≥ 0.
         low: least factor, in (0, 1].
-        high: greatest factor, ≥ 1. Above 1 it matters with ``raise_after=0`` only, for other raises
-            take back one lowering.
+        high: greatest factor, ≥ 1; above 1 a raise may exceed the schedule (see ``raise_after=0``).
         raise_after: lowerings in a row without improvement before the raise, ≥ 0; None: no raise.
+            With 3 the raise did no measurable harm where it was not needed; earlier it helps more
+            after accidents; 0 tries up before it lowers, if ``high`` lets it.
         on_nan: a metric that is NaN or infinite is an ``"error"``, is left out (``"ignore"``),
-            counts as no improvement (``"bad"``), or lowers the rate at once (``"lower"``).
+            counts as no improvement (``"bad"``), or lowers the rate at once (``"lower"``; a
+            raise on trial is taken back first).
 
     Raises:
         InputError: an argument is out of its range; in ``update``: no metric, or not a finite one.
