@@ -55,13 +55,13 @@ def cases(library):
     ]
 
 
-def close(values, exact):
+def assert_close(values, exact):
     np.testing.assert_allclose(values, exact, rtol=1e-12, atol=1e-12)
 
 
-def check(plan, exact):
+def assert_reproduced(plan, exact):
     """Check all factors, and that the schedule is one that can be written and read."""
-    close(plan.values(), exact)
+    assert_close(plan.values(), exact)
     assert from_json(plan.to_json()) == plan
     assert schedule(str(plan)) == plan
     assert plan.describe()
@@ -73,7 +73,7 @@ def test_the_values_of_optax(case):
     if scales := arguments.get("boundaries_and_scales"):
         arguments["boundaries_and_scales"] = {int(when): scale for when, scale in scales.items()}
     total = len(case["values"])
-    check(from_optax(case["name"], total=total, **arguments), case["values"])
+    assert_reproduced(from_optax(case["name"], total=total, **arguments), case["values"])
 
 
 @pytest.mark.parametrize("case", cases("transformers"))
@@ -81,13 +81,13 @@ def test_the_values_of_transformers(case):
     plan = from_transformers(
         case["name"], case["warmup"], case["total"], lr=GOLDEN["lr"], **case["arguments"]
     )
-    check(plan, case["values"])
+    assert_reproduced(plan, case["values"])
 
 
 @pytest.mark.parametrize("case", cases("keras"))
 def test_the_values_of_keras(case):
     kind = type(case["kind"], (), {"get_config": lambda self: case["config"]})
-    check(from_keras(kind(), total=len(case["values"])), case["values"])
+    assert_reproduced(from_keras(kind(), total=len(case["values"])), case["values"])
 
 
 @pytest.mark.parametrize("case", cases("timm"))
@@ -99,7 +99,7 @@ def test_the_values_of_timm(case):
     found = from_timm(kind(), total=exact.shape[1])
     schedules = found["lr"] if isinstance(found, dict) else [found] * len(exact)
     for plan, values in zip(schedules, exact, strict=True):
-        check(plan, values)
+        assert_reproduced(plan, values)
 
 
 PLANS: list[Schedule] = [
@@ -164,7 +164,7 @@ def test_the_first_updates_of_a_schedule_are_a_schedule(plan, total):
     longest = plan.resolve(200) if plan.is_open else plan
     first = fitted(plan, total)
     assert first.total == total
-    close(first.values(), longest(np.arange(total)))
+    assert_close(first.values(), longest(np.arange(total)))
     assert fitted(plan, None) is plan
 
 
@@ -192,7 +192,9 @@ def test_a_joined_schedule_of_any_kind_is_cut_at_its_boundary(plan, first, last)
     joined = from_optax("join_schedules", schedules=[plan, plan], boundaries=[first], total=last)
     longest = plan.resolve(200) if plan.is_open else plan
     t = np.arange(last)
-    close(joined.values(), np.where(t < first, longest(t), longest(np.maximum(t - first, 0))))
+    assert_close(
+        joined.values(), np.where(t < first, longest(t), longest(np.maximum(t - first, 0)))
+    )
 
 
 def test_open_schedules_in_a_joined_one_fill_their_parts():
@@ -327,11 +329,11 @@ def test_a_joined_schedule_is_in_updates(plan):
 def test_a_rising_part_of_a_joined_schedule_takes_its_own_length():
     rising = ("exponential_decay", {"init_value": 1.0, "transition_steps": 2, "decay_rate": 1.5})
     joined = from_optax("join_schedules", schedules=[rising, CONSTANT], boundaries=[4])
-    close(joined.resolve(6).values(), [1, 1.5**0.5, 1.5, 1.5**1.5, 1, 1])
+    assert_close(joined.resolve(6).values(), [1, 1.5**0.5, 1.5, 1.5**1.5, 1, 1])
     with pytest.raises(InputError, match=r"schedules\[1\]: total is needed for optax's exp"):
         from_optax("join_schedules", schedules=[CONSTANT, rising], boundaries=[4])
     joined = from_optax("join_schedules", schedules=[CONSTANT, rising], boundaries=[4], total=6)
-    close(joined.values(), [1, 1, 1, 1, 1, 1.5**0.5])
+    assert_close(joined.values(), [1, 1, 1, 1, 1, 1.5**0.5])
 
 
 def test_powers_of_zero_are_one():
@@ -344,7 +346,9 @@ def test_powers_of_zero_are_one():
 def test_transformers_stays_at_its_ratio_after_the_decay():
     given = {"num_decay_steps": 10, "num_stable_steps": 10, "num_cycles": 1.0, "min_lr_ratio": 0.1}
     plan = from_transformers("warmup_stable_decay", 5, 30, **given)
-    close(plan.values()[[20, 24, 25, 29]], [0.1, 1 - 0.9 * np.sin(np.pi / 10) ** 2, 0.1, 0.1])
+    assert_close(
+        plan.values()[[20, 24, 25, 29]], [0.1, 1 - 0.9 * np.sin(np.pi / 10) ** 2, 0.1, 0.1]
+    )
     assert from_transformers("warmup_stable_decay", 5, **given).is_open
     plan = from_transformers(
         "warmup_stable_decay", 5, 20, num_decay_steps=0, num_stable_steps=5, min_lr_ratio=0.1
@@ -355,11 +359,11 @@ def test_transformers_stays_at_its_ratio_after_the_decay():
     plan = from_transformers("warmup_stable_decay", 7, 1, num_decay_steps=20)
     assert plan.values().tolist() == [0]
     plan = from_transformers("warmup_stable_decay", 2, 4, num_decay_steps=4, decay_type="linear")
-    close(plan.values(), [0, 0.5, 0.5, 0.25])
+    assert_close(plan.values(), [0, 0.5, 0.5, 0.25])
     steep = {"num_decay_steps": 4, "min_lr_ratio": 2.0, "warmup_type": "linear"}
     for kind, half in (("linear", 1.5), ("cosine", 1.5), ("1-sqrt", 1 + 0.5**0.5)):
         plan = from_transformers("warmup_stable_decay", 0, 4, decay_type=kind, **steep)
-        close(plan(np.asarray([0, 2, 4])), [1, half, 2])
+        assert_close(plan(np.asarray([0, 2, 4])), [1, half, 2])
 
 
 def test_arguments_that_are_not_the_libraries():
@@ -439,6 +443,6 @@ def test_shrinking_restarts_of_keras_end():
     config |= {"t_mul": 0.5, "m_mul": 1.0}
     kind = type("CosineDecayRestarts", (), {"get_config": lambda self: config})
     values = from_keras(kind(), total=20).values()
-    close(values[[0, 5, 10, 15]], [0.1, 0.05, 0.1, 0.1])
+    assert_close(values[[0, 5, 10, 15]], [0.1, 0.05, 0.1, 0.1])
     with pytest.raises(InputError, match="total must be at most 20 for this CosineDecayRestarts"):
         from_keras(kind(), total=21)

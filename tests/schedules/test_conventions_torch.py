@@ -63,7 +63,7 @@ def ours(optimizer, found, total):
     return result
 
 
-def check(make, total, given_total=None, make_optimizer=sgd):
+def assert_reproduced(make, total, given_total=None, make_optimizer=sgd):
     """Compare all updates, from a new scheduler and from one that has already stepped.
 
     Returns what the last of them was read as.
@@ -144,7 +144,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_stock_scheduler_alone(name):
-    found = check(MAKERS[name], 100)
+    found = assert_reproduced(MAKERS[name], 100)
     parts = found.values() if isinstance(found, dict) else [[found]]
     tables = [each for schedules in parts for each in schedules if isinstance(each, Table)]
     # a table only where the peak of one-cycle lies before the first update
@@ -154,7 +154,7 @@ def test_every_stock_scheduler_alone(name):
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("total", [1, 43])
 def test_every_stock_scheduler_with_a_total(name, total):
-    found = check(MAKERS[name], total, given_total=total)
+    found = assert_reproduced(MAKERS[name], total, given_total=total)
     schedules = (
         [each for part in found.values() for each in part] if isinstance(found, dict) else [found]
     )
@@ -163,7 +163,7 @@ def test_every_stock_scheduler_with_a_total(name, total):
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if "Cycl" in name])
 def test_momentum_is_that_of_adam_too(name):
-    found = check(MAKERS[name], 100, make_optimizer=adam)
+    found = assert_reproduced(MAKERS[name], 100, make_optimizer=adam)
     assert found.keys() == ({"lr"} if "exp_range" in name else {"lr", "betas.0"})
 
 
@@ -188,12 +188,12 @@ NEED_TOTAL = {
 def test_what_has_no_closed_form_is_a_table_and_needs_the_total(name):
     with pytest.raises(InputError, match=f"total is needed for this {name.split('-')[0]}"):
         from_torch(NEED_TOTAL[name](sgd()))
-    check(NEED_TOTAL[name], 80, given_total=80)
+    assert_reproduced(NEED_TOTAL[name], 80, given_total=80)
 
 
 @pytest.mark.parametrize("half", [1, 2, 7, 30])
 def test_the_cosine_of_torch_rises_again_and_with_a_total_ours_does_too(half):
-    check(lambda o: library.CosineAnnealingLR(o, half, 0.001), 200, given_total=200)
+    assert_reproduced(lambda o: library.CosineAnnealingLR(o, half, 0.001), 200, given_total=200)
     plan = from_torch(library.CosineAnnealingLR(sgd((0.3, 0.3)), half))
     assert str(plan) == f"cosine({half})"
 
@@ -246,11 +246,11 @@ CLEAN = {
 
 @pytest.mark.parametrize("name", CLEAN)
 def test_composites_that_are_what_they_say_become_phases(name):
-    found = check(CLEAN[name], 100)
+    found = assert_reproduced(CLEAN[name], 100)
     schedules = [found] if not isinstance(found, dict) else found["lr"]
     assert not any(isinstance(each, Table) for each in schedules)
     assert " >> " in str(schedules[0]) or " * " in str(schedules[0]) or name == "no warm-up"
-    check(CLEAN[name], 90, given_total=90)
+    assert_reproduced(CLEAN[name], 90, given_total=90)
 
 
 ODD = {
@@ -280,7 +280,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_composites_that_are_not_are_reproduced_with_the_total(name):
-    check(ODD[name], 100, given_total=100)
+    assert_reproduced(ODD[name], 100, given_total=100)
 
 
 def test_a_composite_that_is_not_what_it_says_is_never_taken_for_it():
@@ -320,7 +320,7 @@ def test_subclasses():
     for kind in (Own, lambda o: Halved(o, 5)):
         with pytest.raises(InputError, match="LRScheduler together with total"):
             from_torch(kind(sgd()))
-        check(kind, 40, given_total=40)
+        assert_reproduced(kind, 40, given_total=40)
 
 
 def test_tensor_rates_and_nothing_of_the_user_is_touched():
@@ -366,7 +366,9 @@ def test_what_has_no_factors_says_so():
         InputError, match=r"no factor makes it the lr = 0.01: give the group a value"
     ):
         from_torch(library.CosineAnnealingLR(optimizer, 10, 0.01))
-    check(lambda o: library.CosineAnnealingLR(o, 10), 10, make_optimizer=lambda: sgd((0.3, 0.0)))
+    assert_reproduced(
+        lambda o: library.CosineAnnealingLR(o, 10), 10, make_optimizer=lambda: sgd((0.3, 0.0))
+    )
     with pytest.raises(InputError, match="no factor makes it the lr"):
         from_torch(library.CyclicLR(sgd(), 0.0, 0.3, 5))
 
@@ -403,7 +405,7 @@ PARTS = {
 
 @pytest.mark.parametrize(("first", "second"), [*itertools.product(PARTS, PARTS)])
 def test_the_start_of_a_stepped_chain_is_that_of_a_fresh_one(first, second):
-    check(chain(PARTS[first], PARTS[second]), 25, given_total=25)
+    assert_reproduced(chain(PARTS[first], PARTS[second]), 25, given_total=25)
 
 
 def test_groups_that_came_late_are_told():
@@ -415,7 +417,7 @@ def test_groups_that_came_late_are_told():
 
 
 def test_a_scheduler_of_torch_elsewhere_is_a_table():
-    check(lambda o: torch.optim.swa_utils.SWALR(o, 0.05, 7), 30, given_total=30)
+    assert_reproduced(lambda o: torch.optim.swa_utils.SWALR(o, 0.05, 7), 30, given_total=30)
 
 
 @settings(max_examples=60)
@@ -437,7 +439,7 @@ def test_any_two_in_a_row(total, n, m, rate, low, kinds):
         lambda o: library.CosineAnnealingWarmRestarts(o, n, 2, low),
         lambda o: library.MultiplicativeLR(o, lambda t: rate),
     ]
-    check(sequence((m, makers[kinds[0]]), makers[kinds[1]]), total, given_total=total)
+    assert_reproduced(sequence((m, makers[kinds[0]]), makers[kinds[1]]), total, given_total=total)
 
 
 @settings(max_examples=60)
@@ -460,7 +462,7 @@ def test_any_one_cycle(total, pct, three, kind, div):
         theirs(reference, make(reference), total)
     except ZeroDivisionError:  # theirs, where the peak is at update 0
         assume(False)
-    check(make, total)
+    assert_reproduced(make, total)
 
 
 def test_the_scheduler_goes_on_with_the_same_curve():
