@@ -46,7 +46,7 @@ lint: $(STAMP).test ## ruff and pyright
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 
-bench: $(STAMP).test ## the benchmarks; prints tables
+bench: $(STAMP).peers ## the benchmarks; prints tables
 	for name in schedules control diagnose find; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(STAMP) ## make the pictures of the README and the docs again
