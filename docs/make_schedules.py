@@ -129,7 +129,18 @@ def _described(name: str) -> list[str]:
     head, _, tail = text.partition("\nArgs:")
     blocks = [_markdown(block) for block in head.strip().split("\n\n")]
     _, _, reference = tail.partition("\nReference:\n")
-    return blocks + ([f"*{' '.join(reference.split())}*"] if reference else [])
+    told = re.split(r"^\w+:$", tail, flags=re.MULTILINE)[0]
+    if arguments := re.findall(r"^    (\w+): (.*(?:\n      .*)*)", told, flags=re.MULTILINE):
+        blocks.append("\n".join(f"* `{name}`: {_one_line(text)}" for name, text in arguments))
+    return blocks + ([f"*{_one_line(reference)}*"] if reference else [])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_plain(text).split())
+
+
+def _plain(text: str) -> str:
+    return re.sub(r":\w+:`(.+?)`", r"`\1`", text.replace("``", "`"))
 
 
 def _markdown(block: str) -> str:
@@ -137,7 +148,7 @@ def _markdown(block: str) -> str:
     if re.match(r"factor\(|===", block):
         lines = [line for line in block.replace("``", "").splitlines() if line[:2] != "=="]
         return "\n".join(["```text", *lines, "```"])
-    return re.sub(r":(?:func|meth|class):`(.+?)`", r"`\1`", block.replace("``", "`"))
+    return _plain(block)
 
 
 def _file(name: str) -> str:

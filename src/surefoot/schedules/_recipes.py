@@ -166,7 +166,7 @@ def sgdr(first: Duration, growth: float = 1.0, decay: float = 1.0, floor: float 
 
     Args:
         first: duration of the first cycle, at least one update.
-        growth: how many times as long as the one before each cycle is; in [1, 1000].
+        growth: how many times as long as the one before each cycle is; 1, or in [1.000001, 1000].
         decay: what the height above the floor is multiplied by after each cycle; in (0, 1].
         floor: factor that each cycle ends at; in [0, 1].
 

@@ -281,18 +281,17 @@ class Schedule(ABC):
         factor(t) = end + (a(u) − end) · decay^c
 
         Cycle c is first · growth^c updates long, u is the time within it scaled to the length of a,
-        and end is where a ends.
+        and end is where a ends. So a table in a longer cycle is read more slowly.
 
         Args:
             times: number of cycles; None repeats it until the end of the run. A schedule with an
                 open phase fills the run with this many cycles.
-            growth: how many times as long as the one before each cycle is; in [1, 1000].
+            growth: how many times as long as the one before each cycle is; 1, or in
+                [1.000001, 1000].
             decay: what the height above the schedule's end value is multiplied by after each cycle;
                 in (0, 1].
             first: length of the first cycle; the schedule's own by default.
             duration: length of all cycles together; the last is cut off there.
-
-        A longer cycle is the same curve over a longer time, so a table in it is read more slowly.
 
         Example:
             >>> from surefoot.schedules import cosine
