@@ -220,6 +220,16 @@ def test_import_is_quick_and_loads_no_framework():
     assert min(float(seconds) for seconds, _ in runs) < 0.150
 
 
+def test_curves_of_other_libraries_load_when_first_needed():
+    code = (
+        "import sys, surefoot.schedules as s; name = 'surefoot.schedules.conventions';"
+        "print(name in sys.modules); s.from_torch; print(name in sys.modules)"
+    )
+    assert _in_new_process(code).split() == ["False", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'from_nowhere'"):
+        _ = surefoot.schedules.from_nowhere
+
+
 def test_reading_and_diagnosing_a_log_loads_no_torch(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("step,loss\n" + "".join(f"{t},{2 * 0.9**t}\n" for t in range(100)))

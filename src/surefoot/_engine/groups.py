@@ -60,11 +60,7 @@ def read(optimizer: Optimizer) -> tuple[float, ...]:
 def write(optimizer: Optimizer, lrs: Sequence[float]) -> None:
     """Give each parameter group its learning rate; a tensor lr is filled in place."""
     for group, lr in zip(optimizer.param_groups, lrs, strict=True):
-        current = group["lr"]
-        if isinstance(current, Tensor):
-            current.fill_(lr)
-        else:
-            group["lr"] = lr
+        put(group, LR, lr)
 
 
 def advance(groups: Iterable[dict[str, Any]], factor: float, before: float) -> list[float]:

@@ -162,9 +162,5 @@ def _own_total(schedules: list[Schedule]) -> int:
 
 def beta2(optimizer: Optimizer) -> float | None:
     """Return the decay of the second moment, which an automatic warm-up depends on."""
-    group = optimizer.param_groups[0]
-    return (
-        fields.value(group, Field("betas.1", "betas", 1))
-        if "betas.1" in (fields.available(group))
-        else None
-    )
+    group, second = optimizer.param_groups[0], Field("betas.1", "betas", 1)
+    return fields.value(group, second) if second.name in fields.available(group) else None

@@ -107,7 +107,7 @@ class Scheduler(LRScheduler):
         }
         plans = plan.make(optimizer, schedules, total, units, based=base is not None)
         rates = None if base is None else given.checked_base(optimizer, base, plans)
-        self.control = given.checked_control(control, plans)
+        control = given.checked_control(control, plans)
         self.calls_per_update = checks.count("calls_per_update", calls_per_update, least=1)
         self.on_mismatch = checks.one_of("on_mismatch", on_mismatch, resume.CHOICES)
         self.optimizer = optimizer
@@ -116,7 +116,7 @@ class Scheduler(LRScheduler):
         self._kept: list[tuple[Field, list[float]]] = []
         self._retired: set[str] = set()  # the fields that a later scheduler has taken over
         self._newest: dict[str, Any] | None = None  # the last group that was adopted
-        self._start(self.control)
+        self._start(control)
         self._follow(plans)
         self._held()
         if rates is not None:

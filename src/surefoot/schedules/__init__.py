@@ -39,6 +39,8 @@ Example:
     Warm up from 0 to the peak over 10 updates, then decay along a cosine to 0 over 90 updates.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from surefoot.schedules._controller import Controller as Controller
 from surefoot.schedules._controller import controller_from_dict as controller_from_dict
 from surefoot.schedules._json import from_dict as from_dict
@@ -54,11 +56,6 @@ from surefoot.schedules._schedule import Schedule as Schedule
 from surefoot.schedules._text import schedule as schedule
 from surefoot.schedules.adam_warmup import exponential_warmup as exponential_warmup
 from surefoot.schedules.adam_warmup import radam_warmup as radam_warmup
-from surefoot.schedules.conventions import from_keras as from_keras
-from surefoot.schedules.conventions import from_optax as from_optax
-from surefoot.schedules.conventions import from_timm as from_timm
-from surefoot.schedules.conventions import from_torch as from_torch
-from surefoot.schedules.conventions import from_transformers as from_transformers
 from surefoot.schedules.cosine import cosine as cosine
 from surefoot.schedules.cyclic import cyclic as cyclic
 from surefoot.schedules.exponential import exponential as exponential
@@ -80,6 +77,13 @@ from surefoot.schedules.step import step as step
 from surefoot.schedules.table import table as table
 from surefoot.schedules.tanh import tanh as tanh
 from surefoot.schedules.warmup import warmup as warmup
+
+if TYPE_CHECKING:
+    from surefoot.schedules.conventions import from_keras as from_keras
+    from surefoot.schedules.conventions import from_optax as from_optax
+    from surefoot.schedules.conventions import from_timm as from_timm
+    from surefoot.schedules.conventions import from_torch as from_torch
+    from surefoot.schedules.conventions import from_transformers as from_transformers
 
 __all__ = [
     "Controller",
@@ -124,3 +128,11 @@ __all__ = [
     "warmup",
     "wsd",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("from_") and name in __all__:  # loaded when first needed
+        from surefoot.schedules import conventions
+
+        return getattr(conventions, name)
+    raise AttributeError(f"module 'surefoot.schedules' has no attribute {name!r}")

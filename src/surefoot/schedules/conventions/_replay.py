@@ -65,27 +65,29 @@ def replay(scheduler: Any, total: int) -> Run:
     if done > 0:
         _start_again(twin, optimizer)
     run = Run([[] for _ in now], [[] for _ in now])
+    for t in range(max(total, done + 1)):
+        if t > 0:
+            _step(twin, name)
+        if t == done and not _same(now, optimizer):
+            raise InputError(
+                f"scheduler must be one whose start can be found again: this {name} has made "
+                f"{done} steps, and {done} steps from its start lead elsewhere. Convert it "
+                "before its first step."
+            )
+        _record(run, optimizer)
+    for values in (*run.lr, *run.momentum):
+        del values[total:]
+    return run
+
+
+def _step(scheduler: Any, name: str) -> None:
     try:
-        for t in range(max(total, done + 1)):
-            if t > 0:
-                twin.step()
-            if t == done and not _same(now, optimizer):
-                raise InputError(
-                    f"scheduler must be one whose start can be found again: this {name} has made "
-                    f"{done} steps, and {done} steps from its start lead elsewhere. Convert it "
-                    "before its first step."
-                )
-            _record(run, optimizer)
+        scheduler.step()
     except (ArithmeticError, NotImplementedError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"scheduler has no lr from some update on: torch's {name} itself fails with "
             f"{type(error).__name__} ({error})."
         ) from None
-    for values in (*run.lr, *run.momentum):
-        del values[total:]
-    return run
 
 
 def _record(run: Run, optimizer: _Optimizer) -> None:
