@@ -36,6 +36,14 @@ def test_one_number_an_array_and_jax_agree_with_the_function(target):
     assert np.asarray(traced) == pytest.approx(plan.values(), rel=1e-6)
 
 
+def test_a_whole_update_is_an_int():
+    seen = []
+    plan = function(lambda t: seen.append(t) or 1.0, 5)
+    plan(2)
+    plan([3, 3.5])
+    assert [type(t) for t in seen] == [int, int, float]
+
+
 def test_it_is_put_together_like_any_other():
     plan = (warmup(10) >> 0.5 * function(halving)).resolve(40)
     assert plan([9, 10, 19, 20, 30]).tolist() == [1.0, 0.5, 0.5, 0.25, 0.125]

@@ -1,5 +1,7 @@
 """Values that papers and well-known code print, to 1e-9 of what their formulas give."""
 
+from decimal import Decimal, getcontext
+
 import pytest
 
 from surefoot.schedules import (
@@ -13,6 +15,8 @@ from surefoot.schedules import (
     warmup,
     wsd,
 )
+
+getcontext().prec = 50
 
 
 def test_noam():
@@ -95,6 +99,19 @@ def test_radam():
     # "effective warm-up": sum of 1 − w, from t = 1 with w = 0 where the variance is unknown
     whole = radam_warmup(0.999, duration=100_000)
     assert 4 + 100_000 - whole.area() == pytest.approx(1033.3, abs=0.05)
+
+
+@pytest.mark.parametrize("beta2", [0.8, 0.95, 0.999, 0.9999, 0.999999])
+def test_radam_to_the_last_digits(beta2):
+    """Against the published formula with fifty digits, where its differences lose none."""
+    b = Decimal(beta2)
+    limit = 2 / (1 - b) - 1
+    plan = radam_warmup(beta2, duration=10**6)
+    times = [t for t in (5, 7, 20, 95, 500, 5000, 90_000) if t < 1000 / (1 - beta2)]
+    for t in times:
+        rho = limit - 2 * t * b**t / (1 - b**t)
+        square = (rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)
+        assert plan(t - 5) == pytest.approx(float(square.sqrt()), rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_three_phases_come_down_as_quickly_as_they_went_up():
         (lambda: piecewise("x"), "points must be pairs"),
         (lambda: table("x"), "factors must be a list"),
         (lambda: table(5), "factors must be a list"),
+        (lambda: table([1, float("inf")]), "factors must be finite"),
         (lambda: hold(5).branch(10, linear()).resolve(10), "at must be before the end"),
         (
             lambda: from_dict({"type": "branch", "parts": [{"type": "hold"}], "at": 3}),
@@ -130,3 +131,11 @@ def test_a_repetition_in_a_sequence_keeps_its_first_length():
     plan = (warmup("10%") >> cosine(10).repeat(3, growth=1.5) >> hold()).resolve(105)
     assert str(plan) == "warmup(11) >> cosine(10).repeat(3, growth=1.5, duration=47) >> hold(47)"
     assert plan([11, 21, 36, 57, 58]).round(3).tolist() == [1, 1, 1, 0.011, 1]
+
+
+def test_a_first_cycle_of_another_length_stretches_the_part():
+    part = warmup(5) >> cosine(25)
+    plan = part.repeat(2, first=60)
+    assert plan.resolve(120) == plan
+    for update in range(60):
+        assert plan(update) == plan(update + 60) == pytest.approx(part(update / 2), abs=1e-12)
