@@ -327,3 +327,8 @@ def test_values_at_n_times():
     assert linear(5).values(3).tolist() == pytest.approx([1.0, 0.6, 0.2])
     with pytest.raises(InputError, match="n must be at least 1"):
         linear(5).values(0)
+
+
+def test_three_epochs_of_a_third_of_an_update_too_many_are_whole():
+    plan = linear("3 epochs").repeat().resolve(20_000, updates_per_epoch=50_000 / 48)
+    assert str(plan) == "linear(3125).repeat(duration=20000)"
