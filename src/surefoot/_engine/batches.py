@@ -29,6 +29,7 @@ class Batches:
 
     def __init__(self, source: Iterable[Any], seed: int) -> None:
         self._source = source
+        self._seed = seed
         self._random = RandomState.seeded(seed)
         self._iterator = None
         self._kept: list[Any] = []
@@ -40,6 +41,10 @@ class Batches:
                 while number >= len(self._kept):
                     self._kept.append(self._draw())
         return map_leaves(_copied, self._kept[number])
+
+    def forget(self) -> None:
+        """Free the memory; the batches are drawn again, the same, if they are asked for."""
+        self.__init__(self._source, self._seed)
 
     @contextmanager
     def _own_generators(self) -> Generator[None]:

@@ -28,9 +28,12 @@ class Training:
         lr: learning rate that the trial's optimizer function is given, > 0.
         seed: seed of the weights and of all that is random in training.
         batches: the batches of that seed.
+        noise: seed of all that is random once the model is built; None goes on from there.
     """
 
-    def __init__(self, trial: Trial, lr: float, seed: int, batches: Batches) -> None:
+    def __init__(
+        self, trial: Trial, lr: float, seed: int, batches: Batches, *, noise: int | None = None
+    ) -> None:
         self.trial = trial
         self.lr = lr
         self.seed = seed
@@ -40,6 +43,8 @@ class Training:
         with self._random.active():
             self.model, self.optimizer = trial.build(lr)
             self.model.train()
+        if noise is not None:
+            self._random = RandomState.seeded(noise)
         self._base = groups.read(self.optimizer)
 
     @property

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
-from surefoot._engine.batches import Batches
-from surefoot._engine.training import Training, check_rates, untrained_loss
+from surefoot._engine.backends._backend import Plan
+from surefoot._engine.backends.loop import Loop
+from surefoot._engine.training import check_rates, untrained_loss
 from surefoot._engine.trial import Trial
 from surefoot._sweep.grid import check_lrs, grid
 from surefoot._sweep.reading import read_sensitivity
 from surefoot.errors import InputError
-from surefoot.records import Cost, Curve, Member, Sensitivity
+from surefoot.records import Cost, Member, Sensitivity
 
 __all__ = ["sweep"]
 
@@ -65,19 +66,22 @@ def sweep(
     checks.positive("tolerance", tolerance)
     started = time.perf_counter()
     check_rates(trial)
-    members: list[Member] = []
-    untrained: list[float] = []
-    updates = 0
-    with track(progress, f"sweep {trial.name}".strip(), len(rates) * seeds) as advance:
-        for seed in range(trial.seed, trial.seed + seeds):
-            batches = Batches(trial.train, seed)
-            untrained.append(untrained_loss(trial, seed, batches))
-            for lr in rates:
-                training = Training(trial, lr, seed, batches)
-                training.advance(trial.steps, trial.factors(training.optimizer))
-                updates += training.updates
-                members.append(_record(training))
-                advance(1, f"lr {lr:.3g}, best so far {_best(members)}")
+    every = range(trial.seed, trial.seed + seeds)
+    plan = Plan(trial, [(lr, seed) for seed in every for lr in rates])
+    untrained = [untrained_loss(trial, seed, plan.batches[seed]) for seed in every]
+    best = ""
+    finished: list[Member] = []
+    with track(progress, f"sweep {trial.name}".strip(), trial.steps * len(plan.members)) as advance:
+
+        def report(updates: int, new: Sequence[Member]) -> None:
+            nonlocal best
+            finished.extend(new)
+            if new:
+                best = f"{len(finished)} of {len(plan.members)}, best so far {_best(finished)}"
+            advance(updates, best)
+
+        members = Loop().run(plan, report)
+    updates = sum(member.updates for member in members)
     seconds = time.perf_counter() - started
     return read_sensitivity(
         members,
@@ -88,12 +92,6 @@ def sweep(
         steps=trial.steps,
         name=trial.name,
     )
-
-
-def _record(training: Training) -> Member:
-    loss = training.judge()
-    curve = Curve(range(len(training.losses)), training.losses)
-    return Member(training.lr, training.seed, loss, not math.isfinite(loss), curve)
 
 
 def _best(members: Sequence[Member]) -> str:

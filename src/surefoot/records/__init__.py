@@ -12,7 +12,9 @@ from surefoot.records.finding import Finding as Finding
 from surefoot.records.run_log import RunLog as RunLog
 from surefoot.records.run_writer import RunWriter as RunWriter
 from surefoot.records.sensitivity import Basin as Basin
+from surefoot.records.sensitivity import Engine as Engine
 from surefoot.records.sensitivity import Member as Member
+from surefoot.records.sensitivity import Optimum as Optimum
 from surefoot.records.sensitivity import Point as Point
 from surefoot.records.sensitivity import Sensitivity as Sensitivity
 
@@ -22,8 +24,10 @@ __all__ = [
     "Cost",
     "Curve",
     "Diagnosis",
+    "Engine",
     "Finding",
     "Member",
+    "Optimum",
     "Point",
     "Remedy",
     "RunLog",

@@ -10,7 +10,7 @@ from surefoot._base.codec import Record
 from surefoot.records.cost import Cost
 from surefoot.records.curve import Curve
 
-__all__ = ["Basin", "Member", "Point", "Sensitivity"]
+__all__ = ["Basin", "Engine", "Member", "Optimum", "Point", "Sensitivity"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Member(Record):
         diverged: it ended not finite, or its rate lies above the best and learned less than a
             tenth of what the best learned.
         curve: training loss before each update.
+        updates: how many updates it made.
+        error: what its training raised, such as ``"ValueError: …"``; empty if nothing. Its loss is
+            inf then, and it takes no part in the statistics.
     """
 
     lr: float
@@ -31,6 +34,8 @@ class Member(Record):
     loss: float
     diverged: bool
     curve: Curve = field(default_factory=lambda: Curve([], []))
+    updates: int = 0
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Point(Record):
         low, high: 90 % bootstrap interval of the mean; equal to ``loss`` with one seed.
         seeds: how many members.
         diverged: how many of them diverged.
+        failed: how many more raised an exception, and are not counted otherwise.
     """
 
     lr: float
@@ -51,6 +57,7 @@ class Point(Record):
     high: float
     seeds: int
     diverged: int
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,37 @@ class Basin(Record):
 
 
 @dataclass(frozen=True)
+class Optimum(Record):
+    """The best learning rate as a fit through the whole curve has it, with its interval.
+
+    Args:
+        lr: the best rate, > 0; it need not be one of the grid.
+        low, high: the interval in which the best rate lies with probability ``level``.
+        loss: the fitted loss there.
+        level: probability of the interval, in (0, 1).
+    """
+
+    lr: float
+    low: float
+    high: float
+    loss: float
+    level: float = 0.9
+
+
+@dataclass(frozen=True)
+class Engine(Record):
+    """What ran the members of a sweep.
+
+    Args:
+        backend: ``"loop"``, ``"processes"`` or ``"fused"``.
+        reason: one sentence: why that, and why not a quicker one.
+    """
+
+    backend: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Sensitivity(Record):
     """The U curve of one trial, its basin and the rate where training diverges.
 
@@ -93,6 +131,14 @@ class Sensitivity(Record):
         members: every training.
         steps: the budget in updates.
         name: the trial's name.
+        optimum: the best rate read from a fit, with its interval; None with too few rates.
+        decade_below, decade_above: how much is lost at a rate ten times smaller and ten times
+            greater than the best, in units of best − floor, as the tolerance of the basin: 0.1 is
+            10 %; inf where training fails, NaN where the grid does not reach.
+        order: the power of ten that is safe to use, in the basin; None if there is none.
+        extend_to: the power of ten to which the grid should be extended, for its end cut the curve
+            off; None if it did not.
+        engine: what ran the members.
     """
 
     points: tuple[Point, ...]
@@ -106,6 +152,12 @@ class Sensitivity(Record):
     members: tuple[Member, ...] = ()
     steps: int = 0
     name: str = ""
+    optimum: Optimum | None = None
+    decade_below: float = math.nan
+    decade_above: float = math.nan
+    order: float | None = None
+    extend_to: float | None = None
+    engine: Engine | None = None
 
     def table(self) -> str:
         """Return the points as CSV text: lr, loss, low, high, seeds, diverged."""

@@ -1,0 +1,1 @@
+"""Backends: the ways to run the members of a sweep, all behind one protocol."""

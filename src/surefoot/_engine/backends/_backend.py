@@ -1,0 +1,79 @@
+"""What every backend is told and what it returns: members in, curves out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+
+from surefoot._engine.batches import Batches
+from surefoot._engine.trial import Trial
+from surefoot.records import Member
+
+__all__ = ["Backend", "Plan", "Randomness", "Report", "noise_seed", "shards"]
+
+Randomness = Literal["same", "different"]
+Report = Callable[[int, Sequence[Member]], None]
+"""Told how many updates were made since the last call, and which members finished."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train.
+
+    Args:
+        trial: how to build and train one model.
+        members: (lr, seed) of each.
+        randomness: ``"same"``: all members of a seed draw the same random numbers (dropout masks,
+            say), so that they differ by the rate alone; ``"different"``: each draws its own.
+        exact: see :func:`surefoot.sweep`.
+    """
+
+    trial: Trial
+    members: Sequence[tuple[float, int]]
+    randomness: Randomness = "same"
+    exact: bool | None = None
+
+    @cached_property
+    def batches(self) -> dict[int, Batches]:
+        """The batches of each seed, drawn once and shared by its members in this process."""
+        return {seed: Batches(self.trial.train, seed) for seed, _ in shards(self.members)}
+
+
+class Backend(Protocol):
+    """A way to train the members of a plan."""
+
+    name: str
+
+    def run(self, plan: Plan, report: Report) -> list[Member]:
+        """Train every member and return them in the order of the plan.
+
+        A member whose training raises an exception of the user's code is returned with that as
+        its ``error``; the others go on.
+
+        Raises:
+            InputError: the trial itself is wrong.
+        """
+        ...
+
+
+def shards(members: Sequence[tuple[float, int]]) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the members by seed: (seed, its rates), in the order in which they come.
+
+    Example:
+        >>> shards([(0.1, 0), (1.0, 0), (0.1, 1)])
+        [(0, (0.1, 1.0)), (1, (0.1,))]
+    """
+    found: dict[int, list[float]] = {}
+    for lr, seed in members:
+        found.setdefault(seed, []).append(lr)
+    return [(seed, tuple(lrs)) for seed, lrs in found.items()]
+
+
+def noise_seed(plan: Plan, lr: float, seed: int) -> int | None:
+    """Return the seed of what a member draws in training; None goes on where its building ended."""
+    if plan.randomness == "same":
+        return None
+    entropy = [seed, *np.float64(lr).view(np.uint64).tobytes()]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
