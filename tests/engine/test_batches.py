@@ -72,7 +72,7 @@ def test_a_source_that_is_empty_the_second_time_is_refused():
 
     batches = Batches(Once(), 0)
     assert len(drawn(batches, 3)) == 3
-    with pytest.raises(InputError, match="gave 3 batches and was empty when iterated again"):
+    with pytest.raises(InputError, match="train was empty when iterated again"):
         batches[3]
 
 

@@ -69,8 +69,8 @@ class Batches:
                 self._iterator = None
         if self._kept:
             raise InputError(
-                f"train gave {len(self._kept)} batches and was empty when iterated again: it must "
-                "be iterable again and again. Give list(train) or a DataLoader."
+                "train was empty when iterated again: it must be iterable again and again. Give "
+                "list(train) or a DataLoader."
             )
         raise InputError("train must hold at least one batch; it is empty.")
 

@@ -9,9 +9,15 @@ import numpy as np
 
 from surefoot._engine.batches import Batches
 from surefoot._engine.trial import Trial
+from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["Backend", "Plan", "Randomness", "Report", "noise_seed", "shards"]
+__all__ = ["Backend", "Plan", "Randomness", "Report", "Unfit", "noise_seed", "shards"]
+
+
+class Unfit(InputError):
+    """This backend cannot run this trial; its message says why in one sentence."""
+
 
 Randomness = Literal["same", "different"]
 Report = Callable[[int, Sequence[Member]], None]
