@@ -269,16 +269,14 @@ def test_cost_counts_the_updates_made_and_trainings_are_those_of_the_budget():
 
 def test_the_table_has_a_row_for_each_rate():
     result = sf.sweep(make(), LRS, seeds=2)
-    rows = [row.split(",") for row in result.table().splitlines()]
-    assert rows[0] == ["lr", "loss", "low", "high", "seeds", "diverged"]
-    assert [float(row[0]) for row in rows[1:]] == LRS
-    for row, point in zip(rows[1:], result.points, strict=True):
-        low, high = float(row[2]), float(row[3])
-        assert low <= float(row[1]) <= high
-        assert float(row[1]) == pytest.approx(point.loss, rel=1e-4)
+    table = result.table()
+    assert table.columns == ("lr", "loss", "low", "high", "seeds", "diverged", "failed")
+    assert [row[0] for row in table.rows] == LRS
+    for row, point in zip(table.rows, result.points, strict=True):
+        assert row[2] <= row[1] <= row[3]
         losses = [m.loss for m in result.members if m.lr == point.lr]
-        assert point.loss == pytest.approx(np.mean(losses))
-        assert row[4:] == ["2", str(point.diverged)]
+        assert row[1] == point.loss == pytest.approx(np.mean(losses))
+        assert row[4:] == (2, point.diverged, 0)
 
 
 def test_progress_is_told_in_updates_with_the_best_so_far():

@@ -37,7 +37,7 @@ def command(
 
     rates = read_lrs(lrs)
     result = sweep(load_trial(task), rates, seeds=seeds)
-    files = [] if out is None else save_noun(result, out, table=result.table())
+    files = [] if out is None else save_noun(result, out, table=result.table().to_csv())
     if json:
         tell_json(result)
         return

@@ -17,6 +17,7 @@ from surefoot.records.sensitivity import Member as Member
 from surefoot.records.sensitivity import Optimum as Optimum
 from surefoot.records.sensitivity import Point as Point
 from surefoot.records.sensitivity import Sensitivity as Sensitivity
+from surefoot.records.table import Table as Table
 
 __all__ = [
     "Attempt",
@@ -33,6 +34,7 @@ __all__ = [
     "RunLog",
     "RunWriter",
     "Sensitivity",
+    "Table",
     "Verdict",
     "find_runs",
     "read",

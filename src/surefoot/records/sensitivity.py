@@ -1,7 +1,5 @@
 """The U curve: loss as a function of the learning rate at a fixed budget."""
 
-import csv
-import io
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from surefoot._base.codec import Record
 from surefoot.records.cost import Cost
 from surefoot.records.curve import Curve
+from surefoot.records.table import Table
 
 __all__ = ["Basin", "Engine", "Member", "Optimum", "Point", "Sensitivity"]
 
@@ -159,15 +158,23 @@ class Sensitivity(Record):
     extend_to: float | None = None
     engine: Engine | None = None
 
-    def table(self) -> str:
-        """Return the points as CSV text: lr, loss, low, high, seeds, diverged."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["lr", "loss", "low", "high", "seeds", "diverged"])
-        for point in self.points:
-            row: list[Any] = [point.lr, point.loss, point.low, point.high]
-            writer.writerow([*(f"{value:.6g}" for value in row), point.seeds, point.diverged])
-        return text.getvalue()
+    def table(self) -> Table:
+        """Return the points as a table, with what went wrong where something did."""
+        columns = ["lr", "loss", "low", "high", "seeds", "diverged", "failed"]
+        rows: list[list[Any]] = [
+            [getattr(point, name) for name in columns] for point in self.points
+        ]
+        errors = [self._errors(point.lr) for point in self.points]
+        if any(errors):
+            columns.append("error")
+            rows = [[*row, said] for row, said in zip(rows, errors, strict=True)]
+        bad = [i for i, point in enumerate(self.points) if point.diverged or point.failed]
+        title = f"{self.name}: {self.metric}" if self.name else self.metric
+        return Table(columns, rows, title, best=self.points.index(self.best), bad=bad)
+
+    def _errors(self, lr: float) -> str:
+        """Return what trainings at this rate raised, each once."""
+        return "; ".join(dict.fromkeys(m.error for m in self.members if m.lr == lr and m.error))
 
     def __str__(self) -> str:
         return self.reason
