@@ -1,50 +1,112 @@
 """The batches of one seed: drawn once, under their own random generators, shared by all members."""
 
 import copy
+import os
+import zlib
+from array import array
 from collections import UserDict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from surefoot._engine.random_state import RandomState
 from surefoot.errors import InputError
 
-__all__ = ["Batches", "map_leaves", "plain", "sample_count"]
+__all__ = [
+    "Batches",
+    "checksum",
+    "map_leaves",
+    "plain",
+    "sample_count",
+    "usual_window",
+]
+
+LARGEST_WINDOW = 2 * 2**30
+"""Bytes of batches that are kept at most, unless one asks for more."""
+
+SAMPLE = 1024
+"""Elements of each tensor that a checksum looks at, spread over all of it."""
 
 
 class Batches:
-    """Batches by number, drawn when first asked for and kept.
+    """Batches by number, drawn when first asked for and kept as long as they fit.
 
     The source is iterated under random generators seeded with ``seed``, those of a DataLoader and
     its sampler among them, so its order depends on the seed alone; past its end it is iterated
     again, and its generators are put back. Each asking gives a copy, so that a training
     step that changes its batch in place changes it for nobody else.
 
+    The latest batches stay in memory, up to ``window`` bytes. One that is asked for after it was
+    let go is drawn again, with all before it, from the beginning: one pass over the source for
+    each training, if they follow one another. A checksum sees whether the same batches come again.
+
     Args:
         source: batches that can be iterated again and again.
         seed: ≥ 0.
+        window: bytes of tensors and arrays that are kept, ≥ 0; the latest batch always is. None is
+            :func:`usual_window`.
     """
 
-    def __init__(self, source: Iterable[Any], seed: int) -> None:
+    def __init__(self, source: Iterable[Any], seed: int, *, window: int | None = None) -> None:
         self._source = source
         self._seed = seed
-        self._random = RandomState.seeded(seed)
-        self._iterator = None
-        self._kept: list[Any] = []
-        self._generators = [(each, _seeded(each, seed)) for each in _generators(source)]
+        self._window = usual_window() if window is None else window
+        self._checksums = array("L")  # of the batches that were let go, from the first on
+        self.forget()
 
     def __getitem__(self, number: int) -> Any:
-        if number >= len(self._kept):
-            with self._random.active(), self._own_generators():
-                while number >= len(self._kept):
-                    self._kept.append(self._draw())
+        if number < self._first:
+            self._begin_again()
+        while number >= self._next:
+            self._keep(self._draw())
         return map_leaves(_copied, self._kept[number])
 
     def forget(self) -> None:
         """Free the memory; the batches are drawn again, the same, if they are asked for."""
-        self.__init__(self._source, self._seed)
+        self._random = RandomState.seeded(self._seed)
+        self._generators = [(each, _seeded(each, self._seed)) for each in _generators(self._source)]
+        self._iterator = None
+        self._kept: dict[int, Any] = {}
+        self._size = 0
+        self._first = self._next = 0  # number of the first that is kept, of the next to be drawn
+
+    def _begin_again(self) -> None:
+        while self._kept:
+            self._let_go()
+        self.forget()
+
+    def _keep(self, batch: Any) -> None:
+        number = self._next
+        if number < len(self._checksums) and checksum(batch) != self._checksums[number]:
+            raise InputError(
+                f"train gives another batch {number} when it is iterated again under the same "
+                "seed: it draws from randomness of its own, and its batches are too large for all "
+                f"of them to stay in memory (that of {self._window / 2**20:.0f} MiB is used). Let "
+                "it draw from the global generators of torch, NumPy or Python, which are seeded "
+                "here."
+            )
+        self._kept[number] = batch
+        self._next += 1
+        self._size += _bytes(batch)
+        while self._size > self._window and len(self._kept) > 1:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        batch = self._kept.pop(self._first)
+        if self._first == len(self._checksums):
+            self._checksums.append(checksum(batch))
+        self._size -= _bytes(batch)
+        self._first += 1
+
+    def _draw(self) -> Any:
+        if isinstance(self._source, (list, tuple)):  # whose iteration runs nobody's code
+            return self._following()
+        with self._random.active(), self._own_generators():
+            return self._following()
 
     @contextmanager
     def _own_generators(self) -> Generator[None]:
@@ -59,7 +121,7 @@ class Batches:
             for (generator, _), state in zip(self._generators, outside, strict=True):
                 generator.set_state(state)
 
-    def _draw(self) -> Any:
+    def _following(self) -> Any:
         for _ in range(2):
             if self._iterator is None:
                 self._iterator = iter(self._source)
@@ -67,7 +129,7 @@ class Batches:
                 return next(self._iterator)
             except StopIteration:
                 self._iterator = None
-        if self._kept:
+        if self._next:
             raise InputError(
                 "train was empty when iterated again: it must be iterable again and again. Give "
                 "list(train) or a DataLoader."
@@ -127,3 +189,52 @@ def _length(batch: Any) -> int | None:
     if isinstance(batch, (list, tuple)):
         return next((found for found in map(_length, batch) if found is not None), None)
     return None
+
+
+def usual_window() -> int:
+    """Return how many bytes of batches are kept: 2 GiB, or a quarter of the free memory if less."""
+    return min(LARGEST_WINDOW, _free_memory() // 4)
+
+
+def _free_memory() -> int:
+    """Return the bytes that can still be used, where the system tells."""
+    known = Path("/proc/meminfo")
+    if known.is_file():
+        lines = known.read_text(encoding="ascii").splitlines()
+        fields = dict(line.split(":") for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):  # all of it; half is usually free
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 * LARGEST_WINDOW
+
+
+def _bytes(batch: Any) -> int:
+    """Return the bytes of the tensors and arrays in a batch."""
+    found: list[int] = []
+    map_leaves(lambda leaf: found.append(getattr(leaf, "nbytes", 0)), batch)
+    return sum(found)
+
+
+def checksum(batch: Any) -> int:
+    """Return a number that differs for batches (or dicts of weights) that were drawn apart.
+
+    It looks at up to 1024 elements of each tensor and array, and at numbers and texts.
+    """
+    total = 0
+
+    def add(leaf: Any) -> None:
+        nonlocal total
+        total = zlib.crc32(_sampled(leaf), total)
+
+    map_leaves(add, batch)
+    return total
+
+
+def _sampled(leaf: Any) -> bytes:
+    if isinstance(leaf, np.ndarray) and leaf.dtype != object:
+        return np.ascontiguousarray(leaf.reshape(-1)[:: leaf.size // SAMPLE + 1]).tobytes()
+    if isinstance(leaf, torch.Tensor):
+        dense = leaf.detach() if leaf.layout is torch.strided else leaf.detach().to_dense()
+        few = dense.reshape(-1)[:: leaf.numel() // SAMPLE + 1]
+        return few.contiguous().view(torch.uint8).cpu().numpy().tobytes()
+    return repr(leaf).encode() if isinstance(leaf, (int, float, str, bytes)) else b""
