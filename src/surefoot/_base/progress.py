@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from surefoot.errors import InputError
 
-__all__ = ["Advance", "ProgressOption", "track"]
+__all__ = ["Advance", "Callback", "ProgressOption", "track"]
 
 Callback = Callable[[int, int, str], None]
 ProgressOption = bool | Callback | None

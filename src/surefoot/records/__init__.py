@@ -9,6 +9,11 @@ from surefoot.records.diagnosis import Remedy as Remedy
 from surefoot.records.diagnosis import Verdict as Verdict
 from surefoot.records.finding import Attempt as Attempt
 from surefoot.records.finding import Finding as Finding
+from surefoot.records.interaction import Cell as Cell
+from surefoot.records.interaction import Failure as Failure
+from surefoot.records.interaction import Interaction as Interaction
+from surefoot.records.interaction import RidgePoint as RidgePoint
+from surefoot.records.interaction import Slope as Slope
 from surefoot.records.run_log import RunLog as RunLog
 from surefoot.records.run_writer import RunWriter as RunWriter
 from surefoot.records.sensitivity import Basin as Basin
@@ -22,18 +27,23 @@ from surefoot.records.table import Table as Table
 __all__ = [
     "Attempt",
     "Basin",
+    "Cell",
     "Cost",
     "Curve",
     "Diagnosis",
     "Engine",
+    "Failure",
     "Finding",
+    "Interaction",
     "Member",
     "Optimum",
     "Point",
     "Remedy",
+    "RidgePoint",
     "RunLog",
     "RunWriter",
     "Sensitivity",
+    "Slope",
     "Table",
     "Verdict",
     "find_runs",

@@ -1,0 +1,199 @@
+"""One sweep for each combination of some settings."""
+
+import dataclasses
+import difflib
+import inspect
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from surefoot._base.progress import Callback, ProgressOption, track
+from surefoot._engine.trial import Trial
+from surefoot.errors import InputError
+from surefoot.records import Cell, Cost, Failure, Interaction, Sensitivity
+
+__all__ = ["MakeTrial", "SweepOne", "sweep_over"]
+
+MakeTrial = Callable[..., Trial]
+SweepOne = Callable[[Trial, Callback], Sensitivity]
+
+
+def sweep_over(
+    make_trial: MakeTrial,
+    over: Mapping[str, Iterable[Any]],
+    sweep_one: SweepOne,
+    progress: ProgressOption = None,
+) -> Interaction:
+    """Sweep ``make_trial(**settings)`` for each combination of the settings in ``over``.
+
+    All trials are made first, so that a mistake in one of them costs no training. Then each is
+    swept, in the order of ``itertools.product``. Where a sweep raises an exception the others
+    still run, and its settings and its error stand in ``failures``; if all fail the first of
+    these exceptions is raised.
+
+    Args:
+        make_trial: function of the settings, by name, that returns a Trial.
+        over: the values of each setting: text, finite numbers, truth values or None, distinct.
+        sweep_one: function (trial, progress) → U curve, called for one trial after another; its
+            second argument is a callback as :func:`surefoot.sweep` takes for ``progress``.
+        progress: see :func:`surefoot.find`; each sweep counts as much as its trial's ``steps``.
+
+    Raises:
+        InputError: an argument is not what is allowed, or every sweep failed in this way.
+    """
+    settings = _combinations(make_trial, over)
+    trials = [_made(make_trial, one) for one in settings]
+    cells: list[Cell] = []
+    failures: list[Failure] = []
+    errors: list[Exception] = []
+    with track(progress, "sweeps", sum(trial.steps for trial in trials)) as advance:
+        for number, (one, trial) in enumerate(zip(settings, trials, strict=True)):
+            text = f"{_label(one)} ({number + 1} of {len(trials)})"
+            bar = _Share(trial.steps, text, advance)
+            try:
+                cells.append(Cell(one, sweep_one(_named(trial, one), bar.show)))
+            except Exception as error:
+                errors.append(error)
+                failures.append(Failure(one, f"{type(error).__name__}: {error}"))
+            bar.finish()
+    if not cells:
+        raise errors[0]
+    return _interaction(tuple(over), cells, failures, trials[0].name)
+
+
+class _Share:
+    """The part of one sweep in the progress of all.
+
+    Args:
+        work: what the whole sweep counts.
+        text: which sweep it is.
+        advance: told about new work.
+    """
+
+    def __init__(self, work: int, text: str, advance: Callable[[int, str], None]) -> None:
+        self._work, self._text, self._advance = work, text, advance
+        self._told = 0
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """Pass on the progress of the sweep: a callback for its ``progress``."""
+        reached = int(self._work * min(done / max(total, 1), 1.0))
+        new = max(reached - self._told, 0)
+        self._told += new
+        self._advance(new, f"{self._text}: {text}" if text else self._text)
+
+    def finish(self) -> None:
+        """Count what is missing."""
+        self.show(1, 1, "")
+
+
+def _combinations(make_trial: object, over: object) -> list[dict[str, Any]]:
+    if isinstance(make_trial, Trial) or not callable(make_trial):
+        raise InputError(
+            "with over, the first argument must be a function that takes the settings and returns "
+            f"a surefoot.Trial, such as make_trial(batch_size), not a {type(make_trial).__name__}."
+        )
+    if not isinstance(over, Mapping) or not over:
+        raise InputError(
+            "over must map the names of settings to their values, such as "
+            f"{{'batch_size': [16, 64, 256]}}, not {over!r:.60}."
+        )
+    given = cast("Mapping[Any, Any]", over)
+    _check_names(make_trial, [str(name) for name in given])
+    values = [_checked(str(name), each) for name, each in given.items()]
+    return [dict(zip(given, chosen, strict=True)) for chosen in itertools.product(*values)]
+
+
+def _check_names(make_trial: Callable[..., Any], names: list[str]) -> None:
+    """Check that ``make_trial`` takes these names, and needs no others."""
+    try:
+        parameters = inspect.signature(make_trial).parameters
+    except (TypeError, ValueError):  # some callables written in C say nothing
+        return
+    kinds = inspect.Parameter
+    positional = (kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL)
+    taken = [n for n, p in parameters.items() if p.kind not in (*positional, kinds.VAR_KEYWORD)]
+    anything = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
+    for name in [] if anything else names:
+        if name not in taken:
+            close = difflib.get_close_matches(name, taken, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(taken)}."
+            raise InputError(f"over names {name!r}, which make_trial does not take; {hint}")
+    for name in taken:
+        if parameters[name].default is kinds.empty and name not in names:
+            raise InputError(f"make_trial needs {name!r}: add it to over, or give it a default.")
+
+
+def _checked(name: str, values: Any) -> list[Any]:
+    example = f"over[{name!r}] must be a sequence of values, such as [16, 64]"
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+        raise InputError(f"{example}, not {values!r:.60}.")
+    found: list[Any] = [_scalar(name, value) for value in cast("Iterable[Any]", values)]
+    if not found:
+        raise InputError(f"{example}; it is empty.")
+    twice = [value for index, value in enumerate(found) if value in found[:index]]
+    if twice:
+        raise InputError(f"over[{name!r}] must hold distinct values; {twice[0]!r} is there twice.")
+    return found
+
+
+def _scalar(name: str, value: Any) -> Any:
+    """Return a value that JSON can hold; a NumPy scalar becomes the Python one."""
+    plain = value.item() if hasattr(value, "item") else value
+    is_finite = isinstance(plain, float) and math.isfinite(plain)
+    if plain is None or is_finite or isinstance(plain, (str, int)):
+        return plain
+    raise InputError(
+        f"over[{name!r}] must hold text, finite numbers, truth values or None, not "
+        f"{value!r:.60}: give it a name, and let make_trial look the object up."
+    )
+
+
+def _made(make_trial: MakeTrial, settings: Mapping[str, Any]) -> Trial:
+    trial: object = make_trial(**settings)
+    if not isinstance(trial, Trial):
+        raise InputError(
+            f"make_trial must return a surefoot.Trial; for {_label(settings)} it returned a "
+            f"{type(trial).__name__}."
+        )
+    return trial
+
+
+def _named(trial: Trial, settings: Mapping[str, Any]) -> Trial:
+    return dataclasses.replace(trial, name=", ".join(filter(None, [trial.name, _label(settings)])))
+
+
+def _label(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _interaction(
+    names: tuple[str, ...], cells: list[Cell], failures: list[Failure], name: str
+) -> Interaction:
+    found = [cell.sensitivity for cell in cells]
+    metrics = {one.metric for one in found}
+    result = Interaction(
+        names=names,
+        cells=tuple(cells),
+        reason="",
+        cost=Cost(
+            updates=sum(one.cost.updates for one in found),
+            seconds=sum(one.cost.seconds for one in found),
+            trainings=sum(one.cost.trainings for one in found),
+        ),
+        name=name,
+        metric=metrics.pop() if len(metrics) == 1 else "loss",
+        failures=tuple(failures),
+    )
+    return dataclasses.replace(result, reason=_sentences(result))
+
+
+def _sentences(result: Interaction) -> str:
+    """Return how the best rate moves with each name, and what to mend."""
+    said = [result.law(name) for name in result.names]
+    for cell in result.cells:
+        beyond = cell.sensitivity.extend_to
+        if beyond is not None:
+            said.append(f"At {_label(cell.settings)} the grid ends too early: go to {beyond:.2g}.")
+    said += [f"{_label(one.settings)} failed: {one.error.rstrip('.')}." for one in result.failures]
+    return " ".join(said)
