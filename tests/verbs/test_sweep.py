@@ -126,7 +126,7 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_member_is_bit_by_bit_the_training_written_by_hand(name):
     trial = make(**VARIANTS[name])
-    result = sf.sweep(trial, LRS, seeds=2)
+    result = sf.sweep(trial, LRS, seeds=2, backend="loop")
     assert [(m.seed, m.lr) for m in result.members] == [(s, lr) for s in (0, 1) for lr in LRS]
     for member in result.members:
         losses, _ = by_hand(trial, member.lr, member.seed)
@@ -157,11 +157,11 @@ def test_members_of_a_seed_share_weights_and_batches_and_seeds_differ():
 
 def test_the_rates_around_a_rate_do_not_change_its_training_and_no_generator_moves():
     before = rng_state()
-    alone = sf.sweep(make(), [0.01], seeds=1).members[0]
+    alone = sf.sweep(make(), [0.01], seeds=1, backend="loop").members[0]
     assert_same(rng_state(), before)
     torch.manual_seed(99)
-    among = [m for m in sf.sweep(make(), [1.0, 0.01, 1e-4], seeds=1).members if m.lr == 0.01]
-    assert among == [alone]
+    among = sf.sweep(make(), [1.0, 0.01, 1e-4], seeds=1, backend="loop").members[1]
+    assert among == alone
 
 
 def test_batches_are_drawn_once_per_seed_and_shared():
@@ -173,7 +173,7 @@ def test_batches_are_drawn_once_per_seed_and_shared():
             return super().__iter__()
 
     batches = Counted((X[i : i + 8], Y[i : i + 8]) for i in range(0, 40, 8))
-    sf.sweep(make(train=batches), LRS, seeds=2)
+    sf.sweep(make(train=batches), LRS, seeds=2, backend="loop")
     assert Counted.passes == 2 * 25 // 5
 
 
@@ -260,7 +260,7 @@ def test_cost_counts_the_updates_made_and_trainings_are_those_of_the_budget():
             return super().step(closure)
 
     trial = make(optimizer=lambda model, lr: Counted(model.parameters(), lr=lr))
-    result = sf.sweep(trial, [0.01, 0.1, 1e30], seeds=2)
+    result = sf.sweep(trial, [0.01, 0.1, 1e30], seeds=2, backend="loop")
     assert result.cost.updates == len(stepped) < 6 * 25
     assert result.cost.trainings == pytest.approx(len(stepped) / 25)
     assert result.points[-1].loss == math.inf
@@ -281,7 +281,7 @@ def test_the_table_has_a_row_for_each_rate():
 
 def test_progress_is_told_in_updates_with_the_best_so_far():
     told = []
-    sf.sweep(make(), LRS, seeds=2, progress=lambda *what: told.append(what))
+    sf.sweep(make(), LRS, seeds=2, backend="loop", progress=lambda *what: told.append(what))
     ends = [(done, total) for done, total, text in told if text]
     assert set(ends) >= {(25 * i, 150) for i in range(1, 7)}
     assert "6 of 6, best so far " in told[-1][2]
@@ -300,11 +300,21 @@ def test_a_best_rate_at_the_end_of_the_grid_asks_for_more(end):
     assert "no rate of the grid is too high" in result.reason
 
 
-def test_by_default_fifteen_rates_with_three_seeds():
-    result = sf.sweep(bowl(1.0, steps=3))
-    assert len(result.points) == 15
-    assert [point.seeds for point in result.points] == [3] * 15
-    assert (result.points[0].lr, result.points[-1].lr) == (1e-6, 10.0)
+@pytest.mark.parametrize(
+    ("optimizer", "low", "high"),
+    [
+        (torch.optim.SGD, 1e-4, 10),
+        (torch.optim.Adam, 1e-6, 1),
+        (torch.optim.RMSprop, 1e-5, 10),
+        (torch.optim.Adadelta, 1e-3, 10),
+    ],
+)
+def test_by_default_the_range_follows_the_optimizer_three_rates_a_decade(optimizer, low, high):
+    trial = bowl(1.0, steps=3, optimizer=lambda m, lr: optimizer(m.parameters(), lr=lr))
+    lrs = [point.lr for point in sf.sweep(trial, seeds=1).points]
+    assert (lrs[0], lrs[-1]) == (low, high)
+    assert len(lrs) == 3 * round(math.log10(high / low)) + 1
+    assert np.diff(np.log10(lrs)) == pytest.approx(1 / 3, abs=1e-4)
 
 
 class OneShot:

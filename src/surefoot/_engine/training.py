@@ -1,7 +1,7 @@
 """One model in training at one learning rate and seed, advanced as far as one asks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -14,7 +14,12 @@ from surefoot._engine.random_state import RandomState
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 
-__all__ = ["Training", "check_rates", "evaluate", "untrained_loss"]
+__all__ = ["DETACHED", "Training", "check_rates", "evaluate", "judge", "untrained_loss"]
+
+DETACHED = (
+    "the loss does not depend on any trainable parameter (it was detached, or computed under "
+    "no_grad): no learning rate could change it."
+)
 
 
 class Training:
@@ -80,19 +85,8 @@ class Training:
                     return
 
     def judge(self) -> float:
-        """Return the loss that it is judged by: lower is better; inf if it stopped being finite.
-
-        That is the validation loss where there is a validation set, else the mean training loss of
-        the last tenth of its updates.
-        """
-        if not self.finite:
-            return math.inf
-        if self.trial.validate is None:
-            last = self.losses[-max(1, len(self.losses) // 10) :]
-            return sum(last) / len(last)
-        with self._random.active():
-            value = evaluate(self.trial, self.model)
-        return value if math.isfinite(value) else math.inf
+        """Return the loss that it is judged by; see :func:`judge`."""
+        return judge(self.trial, self.model, self.losses, self._random)
 
     def _update(self, factor: float) -> None:
         trial = self.trial
@@ -103,10 +97,7 @@ class Training:
         for number in range(first, first + trial.accumulate):
             loss = trial.compute_loss(self.model, self._batches[number])
             if not loss.requires_grad:
-                raise InputError(
-                    "the loss does not depend on any trainable parameter (it was detached, or "
-                    "computed under no_grad): no learning rate could change it."
-                )
+                raise InputError(DETACHED)
             total += float(loss.detach()) / trial.accumulate
             if not math.isfinite(total):
                 break
@@ -117,6 +108,28 @@ class Training:
         if trial.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), trial.clip_norm)
         self.optimizer.step()
+
+
+def judge(trial: Trial, model: nn.Module, losses: Sequence[float], random: RandomState) -> float:
+    """Return the loss that a training is judged by: lower is better; inf if it is not finite.
+
+    That is the validation loss where there is a validation set, else the mean training loss of
+    the last tenth of its updates.
+
+    Args:
+        trial: how it was trained.
+        model: the trained model.
+        losses: the training loss before each update; the last is not finite if it stopped there.
+        random: the generators that validation draws from.
+    """
+    if losses and not math.isfinite(losses[-1]):
+        return math.inf
+    if trial.validate is None:
+        last = losses[-max(1, len(losses) // 10) :]
+        return sum(last) / len(last)
+    with random.active():
+        value = evaluate(trial, model)
+    return value if math.isfinite(value) else math.inf
 
 
 def check_rates(trial: Trial) -> Optimizer:
@@ -141,7 +154,8 @@ def evaluate(trial: Trial, model: nn.Module) -> float:
     """Return the validation loss, averaged over samples, in eval mode; flags are put back.
 
     Raises:
-        InputError: the validation set is empty, or the validation function returns no number.
+        InputError: the validation set is empty, or the validation function returns no number or
+            changes the model.
     """
     if trial.validate is None:
         raise InputError("the trial has no validate to evaluate on.")
@@ -150,11 +164,38 @@ def evaluate(trial: Trial, model: nn.Module) -> float:
     try:
         with torch.no_grad():
             if callable(trial.validate):
-                return checks.number("validate(model)", plain(trial.validate(model)), finite=False)
+                return _ask(trial.validate, model)
             return _average(trial, model)
     finally:
         for module, flag in flags:
             module.training = flag
+
+
+def _ask(validate: Callable[[nn.Module], float], model: nn.Module) -> float:
+    """Return what the user's function says of the model, which it must leave as it was."""
+    before = _sums(model)
+    value = checks.number("validate(model)", plain(validate(model)), finite=False)
+    changed = [name for name, total in _sums(model).items() if not _same(total, before.get(name))]
+    if changed:
+        raise InputError(
+            f"validate must only measure; it changed {changed[0]!r} of the model. Does it train, "
+            "or put the model into train mode, so that BatchNorm's statistics move?"
+        )
+    return value
+
+
+def _sums(model: nn.Module) -> dict[str, float]:
+    """Return the sum of every tensor of the model, which takes no memory and shows a change."""
+    return {name: float(each.detach().sum(dtype=torch.float64)) for name, each in _tensors(model)}
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+def _same(a: float, b: float | None) -> bool:
+    return b is not None and (a == b or (math.isnan(a) and math.isnan(b)))
 
 
 def _average(trial: Trial, model: nn.Module) -> float:

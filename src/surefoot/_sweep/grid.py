@@ -1,13 +1,14 @@
 """Learning rates, even on a log scale."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from surefoot._base import checks
 from surefoot.errors import InputError
 
-__all__ = ["check_lrs", "grid"]
+__all__ = ["check_lrs", "default_grid", "grid", "midpoints"]
 
 
 def grid(low: float, high: float, per_decade: int = 3) -> tuple[float, ...]:
@@ -44,6 +45,34 @@ def grid(low: float, high: float, per_decade: int = 3) -> tuple[float, ...]:
     intervals = max(1, round(math.log10(high / low) * per_decade))
     rates = np.geomspace(low, high, intervals + 1)
     return (low, *(float(f"{rate:.6g}") for rate in rates[1:-1]), high)
+
+
+def default_grid(usual: float) -> tuple[float, ...]:
+    """Return the rates that are tried by default, from the usual rate of the optimizer.
+
+    Three decades below it to three above, but not above 10; three for each decade.
+
+    Example:
+        >>> default_grid(1e-3)[0], default_grid(1e-3)[-1], default_grid(0.1)[-1]
+        (1e-06, 1.0, 10.0)
+    """
+    low, high = (float(f"{end:.3g}") for end in (usual / 1e3, min(usual * 1e3, 10.0)))
+    return grid(low, high, per_decade=3)
+
+
+def midpoints(lrs: Sequence[float], best: float) -> tuple[float, ...]:
+    """Return the rates halfway, in log, between the best one and its neighbours.
+
+    Example:
+        >>> midpoints([0.01, 0.1, 1.0], 0.1)
+        (0.0316228, 0.316228)
+        >>> midpoints([0.01, 0.1, 1.0], 1.0)
+        (0.316228,)
+    """
+    ordered = sorted(lrs)
+    place = ordered.index(best)
+    around = ordered[max(place - 1, 0) : place] + ordered[place + 1 : place + 2]
+    return tuple(float(f"{math.sqrt(best * other):.6g}") for other in around)
 
 
 def check_lrs(lrs: object) -> tuple[float, ...]:

@@ -2,51 +2,111 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast, overload
 
 from surefoot._base import checks
-from surefoot._base.progress import ProgressOption, track
-from surefoot._engine.backends._backend import Plan
-from surefoot._engine.backends.loop import Loop
+from surefoot._base.progress import Advance, ProgressOption, track
+from surefoot._engine import groups
+from surefoot._engine.backends._backend import Plan, Randomness
+from surefoot._engine.backends.choose import BACKENDS, run_plan
 from surefoot._engine.training import check_rates, untrained_loss
 from surefoot._engine.trial import Trial
-from surefoot._sweep.grid import check_lrs, grid
+from surefoot._sweep.grid import check_lrs, default_grid, midpoints
+from surefoot._sweep.over import MakeTrial, sweep_over
 from surefoot._sweep.reading import read_sensitivity
 from surefoot.errors import InputError
-from surefoot.records import Cost, Member, Sensitivity
+from surefoot.records import Cost, Engine, Interaction, Member, Sensitivity
 
 __all__ = ["sweep"]
 
-DEFAULT_LRS = grid(1e-6, 10.0, per_decade=2)
+BackendName = Literal["auto", "loop", "processes", "fused"]
 
 
+@overload
 def sweep(
     trial: Trial,
     lrs: Iterable[float] | None = None,
     *,
     seeds: int = 3,
+    refine: int = 0,
     tolerance: float = 0.1,
+    backend: BackendName = "auto",
+    exact: bool | None = None,
+    randomness: Randomness = "same",
+    workers: int | None = None,
     progress: ProgressOption = None,
-) -> Sensitivity:
+) -> Sensitivity: ...
+
+
+@overload
+def sweep(
+    trial: MakeTrial,
+    lrs: Iterable[float] | None = None,
+    *,
+    over: Mapping[str, Iterable[Any]],
+    seeds: int = 3,
+    refine: int = 0,
+    tolerance: float = 0.1,
+    backend: BackendName = "auto",
+    exact: bool | None = None,
+    randomness: Randomness = "same",
+    workers: int | None = None,
+    progress: ProgressOption = None,
+) -> Interaction: ...
+
+
+def sweep(
+    trial: Trial | MakeTrial,
+    lrs: Iterable[float] | None = None,
+    *,
+    over: Mapping[str, Iterable[Any]] | None = None,
+    seeds: int = 3,
+    refine: int = 0,
+    tolerance: float = 0.1,
+    backend: BackendName = "auto",
+    exact: bool | None = None,
+    randomness: Randomness = "same",
+    workers: int | None = None,
+    progress: ProgressOption = None,
+) -> Sensitivity | Interaction:
     """Train the trial at each learning rate, with each seed, and return the U curve.
 
-    Members of one seed share weights at the start and batches, so that they differ by the rate
-    alone. They run one by one, each for the trial's whole budget; one whose loss is no longer
-    finite stops there. Global random generators are left as they were.
+    Members of one seed share weights at the start, batches and (unless told otherwise) all other
+    random numbers, so that they differ by the rate alone. Each has the trial's whole budget; one
+    whose loss is no longer finite stops there. One that raises an exception is told in the result,
+    and the others go on. Global random generators are left as they were.
 
     Args:
-        trial: how to build and train.
-        lrs: learning rates > 0; by default 15 from 1e-6 to 10.
+        trial: how to build and train; with ``over``, a function of the settings that returns it.
+        lrs: learning rates > 0; by default three for each decade, from a thousandth of the
+            optimizer's usual rate to a thousand times it, but not above 10.
+        over: values of settings, such as ``{"batch_size": [32, 128]}``: one sweep for each
+            combination, by ``trial(batch_size=32)`` and so on.
         seeds: how many seeds, ≥ 1: ``trial.seed``, ``trial.seed + 1``, …
+        refine: rounds of refinement, ≥ 0; each adds the two rates halfway between the best so far
+            and its neighbours.
         tolerance: how much worse than the best is still in the basin: 0.1 is 10 % of the distance
             between the best loss and 0 (of what the best learned, where losses are negative).
+        backend: ``"loop"`` trains one after another, ``"processes"`` spreads them over the cores,
+            ``"fused"`` stacks the models of a seed into one; ``"auto"`` fuses what can be fused if
+            that is quicker, and says in ``engine`` of the result what it took and why.
+        exact: of fused members: True updates each by an optimizer of its own, to the last bit as
+            alone with the same gradients; False allows one optimizer for all where the update is
+            proportional to the lr (relative error ≤ 1e-5); None takes what is quicker.
+        randomness: ``"same"`` draws the same numbers (dropout masks) for all members of a seed;
+            ``"different"`` draws for each its own.
+        workers: how many processes, ≥ 1; None is one for each core.
         progress: see :func:`surefoot.find`.
 
     Returns:
-        The points with their intervals, the best, the basin, the edge of divergence, the cost.
+        The points with their intervals, the best rate with its interval, the basin, the edge of
+        divergence, the cost; with ``over``, all of that for each combination.
 
     Raises:
-        InputError: an argument is not what is allowed, or no member stayed finite.
+        InputError: an argument is not what is allowed, no member stayed finite, or the backend
+            asked for cannot train the trial.
 
     Example:
         >>> import torch, surefoot as sf
@@ -59,41 +119,113 @@ def sweep(
         >>> result.diverges_at  # theory: gradient descent diverges above 2 / curvature = 1
         1.1
     """
-    if not isinstance(trial, Trial):
-        raise InputError(f"trial must be a surefoot.Trial, not a {type(trial).__name__}.")
-    rates = DEFAULT_LRS if lrs is None else check_lrs(lrs)
-    checks.count("seeds", seeds, least=1)
-    checks.positive("tolerance", tolerance)
+    options = _Options(
+        lrs=None if lrs is None else check_lrs(lrs),
+        seeds=checks.count("seeds", seeds, least=1),
+        refine=checks.count("refine", refine),
+        tolerance=checks.positive("tolerance", tolerance),
+        backend=checks.one_of("backend", backend, BACKENDS),
+        exact=exact,
+        randomness=randomness,
+        workers=None if workers is None else checks.count("workers", workers, least=1),
+    )
+    checks.one_of("randomness", randomness, ("same", "different"))
+    if exact not in (True, False, None):
+        raise InputError(f"exact must be True, False or None, not {exact!r}.")
+    if over is None:
+        if not isinstance(trial, Trial):
+            raise InputError(f"trial must be a surefoot.Trial, not a {type(trial).__name__}.")
+        return _sweep_one(trial, options, progress)
+    rates = options.lrs
+
+    def one(made: Trial, tell: ProgressOption) -> Sensitivity:
+        nonlocal rates
+        rates = rates or _default_lrs(made)  # those of the first, so that all have one axis
+        return _sweep_one(made, replace(options, lrs=rates), tell)
+
+    return sweep_over(cast("MakeTrial", trial), over, one, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """The arguments of :func:`sweep`, checked."""
+
+    lrs: tuple[float, ...] | None
+    seeds: int
+    refine: int
+    tolerance: float
+    backend: str
+    exact: bool | None
+    randomness: Randomness
+    workers: int | None
+
+
+def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sensitivity:
     started = time.perf_counter()
-    check_rates(trial)
-    every = range(trial.seed, trial.seed + seeds)
-    plan = Plan(trial, [(lr, seed) for seed in every for lr in rates])
+    usual = groups.default_lr(check_rates(trial))
+    rates = options.lrs or default_grid(usual)
+    every = range(trial.seed, trial.seed + options.seeds)
+    plan = Plan(
+        trial, [(lr, seed) for seed in every for lr in rates], options.randomness, options.exact
+    )
     untrained = [untrained_loss(trial, seed, plan.batches[seed]) for seed in every]
-    best = ""
-    finished: list[Member] = []
-    with track(progress, f"sweep {trial.name}".strip(), trial.steps * len(plan.members)) as advance:
-
-        def report(updates: int, new: Sequence[Member]) -> None:
-            nonlocal best
-            finished.extend(new)
-            if new:
-                best = f"{len(finished)} of {len(plan.members)}, best so far {_best(finished)}"
-            advance(updates, best)
-
-        members = Loop().run(plan, report)
+    count = (len(rates) + 2 * options.refine * (len(rates) > 1)) * options.seeds
+    with track(progress, f"sweep {trial.name}".strip(), trial.steps * count) as advance:
+        tell = _Teller(advance, count)
+        members, engine = run_plan(plan, options.backend, options.workers, tell)
+        for _ in range(options.refine):
+            members += _refined(plan, members, engine, options.workers, tell)
     updates = sum(member.updates for member in members)
-    seconds = time.perf_counter() - started
-    return read_sensitivity(
+    result = read_sensitivity(
         members,
         untrained=sum(untrained) / len(untrained),
-        tolerance=tolerance,
+        tolerance=options.tolerance,
         metric=trial.metric,
-        cost=Cost(updates=updates, seconds=seconds, trainings=updates / trial.steps),
+        cost=Cost(updates, time.perf_counter() - started, updates / trial.steps),
         steps=trial.steps,
         name=trial.name,
     )
+    return replace(result, engine=engine)
 
 
-def _best(members: Sequence[Member]) -> str:
-    best = min(members, key=lambda member: member.loss)
-    return f"{best.lr:.3g}" if math.isfinite(best.loss) else "none"
+def _default_lrs(trial: Trial) -> tuple[float, ...]:
+    return default_grid(groups.default_lr(check_rates(trial)))
+
+
+def _refined(
+    plan: Plan, members: Sequence[Member], engine: Engine, workers: int | None, tell: "_Teller"
+) -> list[Member]:
+    """Train at the rates halfway between the best so far and its neighbours."""
+    lrs = sorted({member.lr for member in members})
+    means = {lr: sum(member.loss for member in members if member.lr == lr) for lr in lrs}
+    best = min(means, key=means.__getitem__)
+    seeds = sorted({member.seed for member in members})
+    new = [(lr, seed) for seed in seeds for lr in midpoints(lrs, best)]
+    if not new or not math.isfinite(means[best]):
+        return []
+    return run_plan(replace(plan, members=new), engine.backend, workers, tell)[0]
+
+
+class _Teller:
+    """Turns what a backend reports into progress with the best so far.
+
+    Args:
+        advance: told of the updates.
+        count: how many members there will be.
+    """
+
+    def __init__(self, advance: Advance, count: int) -> None:
+        self._advance = advance
+        self._count = count
+        self._losses: dict[tuple[float, int], float] = {}
+
+    def __call__(self, updates: int, finished: Sequence[Member]) -> None:
+        self._losses |= {(member.lr, member.seed): member.loss for member in finished}
+        self._advance(updates, self._text())
+
+    def _text(self) -> str:
+        if not self._losses:
+            return ""
+        best = min(self._losses, key=self._losses.__getitem__)
+        rate = f"{best[0]:.3g}" if math.isfinite(self._losses[best]) else "none"
+        return f"{len(self._losses)} of {self._count}, best so far {rate}"

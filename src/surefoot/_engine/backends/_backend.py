@@ -15,7 +15,7 @@ from surefoot.records import Member
 __all__ = ["Backend", "Plan", "Randomness", "Report", "Unfit", "noise_seed", "shards"]
 
 
-class Unfit(InputError):
+class Unfit(InputError):  # noqa: N818
     """This backend cannot run this trial; its message says why in one sentence."""
 
 

@@ -1,0 +1,115 @@
+"""Which backend runs a plan, and why."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
+from surefoot._engine.backends.agreement import check_agreement
+from surefoot._engine.backends.fused import Fused, Shard, finish
+from surefoot._engine.backends.loop import Loop
+from surefoot.records import Engine, Member
+
+__all__ = ["BACKENDS", "run_plan"]
+
+BACKENDS = ("auto", "loop", "processes", "fused")
+
+PILOT = 4
+"""Fused updates that are timed before the choice; if it falls on fused, they count."""
+
+WORTH_STARTING = 20.0
+"""Seconds of a loop that are worth starting worker processes."""
+
+
+def run_plan(
+    plan: Plan, backend: str, workers: int | None, report: Report
+) -> tuple[list[Member], Engine]:
+    """Train the members of a plan, and say what trained them.
+
+    Args:
+        plan: what to train.
+        backend: one of :data:`BACKENDS`.
+        workers: how many processes; None is one for each core.
+        report: told of the progress.
+
+    Raises:
+        InputError: the trial itself is wrong, or cannot be trained by the backend asked for.
+    """
+    asked = Engine(backend, "asked for")
+    if backend == "auto":
+        return _choose(plan, workers, report)
+    if backend == "fused":
+        try:
+            check_agreement(plan)
+            return Fused().run(plan, report), asked
+        except Unfit as error:
+            raise Unfit(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
+    if backend == "loop":
+        return Loop().run(plan, report), asked
+    from surefoot._engine.backends.processes import Processes
+
+    return Processes(workers).run(plan, report), asked
+
+
+def _choose(plan: Plan, workers: int | None, report: Report) -> tuple[list[Member], Engine]:
+    """Fuse where that is right and quicker; else start processes if it takes long."""
+    if len(plan.members) == 1:
+        return Loop().run(plan, report), Engine("loop", "one member alone")
+    count = _Count(report)
+    seconds = 0.0
+    try:
+        seconds = check_agreement(plan)
+        seed, lrs = shards(plan.members)[0]
+        shard = Shard(plan, lrs, seed)
+        together = _time(shard)
+        said = (
+            f"{len(lrs)} members at once take {1e3 * together:.3g} ms for an update, one by one "
+            f"{1e3 * seconds * len(lrs):.3g} ms"
+        )
+        if together < seconds * len(lrs):
+            members = finish(shard, count)
+            rest = replace(plan, members=[each for each in plan.members if each[1] != seed])
+            return members + Fused().run(rest, count), Engine("fused", said)
+        why = f"fusing is no quicker: {said}"
+    except Unfit as error:
+        report(-count.updates, [])
+        why = f"it cannot be fused: {error}"
+    return _run_apart(plan, workers, seconds, why, report)
+
+
+def _run_apart(
+    plan: Plan, workers: int | None, seconds: float, why: str, report: Report
+) -> tuple[list[Member], Engine]:
+    """Train each member by itself: in processes if the loop would take long, else in the loop."""
+    expected = seconds * plan.trial.steps * len(plan.members)
+    on_cpu = plan.trial.device is None or str(plan.trial.device) == "cpu"
+    if on_cpu and expected > WORTH_STARTING and workers != 1:
+        from surefoot._engine.backends.processes import Processes
+
+        try:
+            found = Processes(workers).run(plan, report)
+            return found, Engine("processes", f"one by one it would take {expected:.0f} s; {why}")
+        except Unfit as error:
+            why = f"{why}; nor spread over processes: {error}"
+    return Loop().run(plan, report), Engine("loop", why)
+
+
+def _time(shard: Shard) -> float:
+    """Return the seconds of one fused update; the first, which sets things up, does not count."""
+    shard.advance(1)
+    updates = min(PILOT, shard.plan.trial.steps) - 1
+    started = time.perf_counter()
+    shard.advance(updates)
+    return (time.perf_counter() - started) / max(updates, 1)
+
+
+class _Count:
+    """A report that remembers how many updates it passed on."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.updates = 0
+
+    def __call__(self, updates: int, finished: Sequence[Member]) -> None:
+        self.updates += updates
+        self._report(updates, finished)

@@ -1,0 +1,186 @@
+"""All members of a seed at once: their models stacked into one."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot._engine import groups
+from surefoot._engine.backends._backend import Plan, Report, Unfit, noise_seed, shards
+from surefoot._engine.backends.loop import Pace, as_member
+from surefoot._engine.backends.refusals import reason, refuse_foreign_parameters
+from surefoot._engine.backends.stack import Stack
+from surefoot._engine.backends.updates import Exact, Quick, Updates, scales_with_lr
+from surefoot._engine.random_state import RandomState
+from surefoot._engine.training import DETACHED, judge
+from surefoot.errors import InputError
+from surefoot.records import Member
+
+__all__ = ["Fused", "Shard", "finish"]
+
+QUICK_BELOW = 20_000
+"""Without the user's word, updates are quick where the parameter tensors of a model have fewer
+elements than this on average; beyond it they are exact, which is then no slower."""
+
+LOOK_EVERY = 50
+"""After so many updates it is looked whether any member is still finite."""
+
+
+class Fused:
+    """The members of each seed stacked into one model, trained at once."""
+
+    name = "fused"
+
+    def run(self, plan: Plan, report: Report) -> list[Member]:
+        """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`.
+
+        Raises:
+            Unfit: the trial cannot be fused; nothing is returned of it.
+        """
+        members: list[Member] = []
+        for seed, lrs in shards(plan.members):
+            members += finish(Shard(plan, lrs, seed), report)
+        return members
+
+
+def finish(shard: "Shard", report: Report) -> list[Member]:
+    """Train a shard to the end of its budget and return its members."""
+    steps = shard.plan.trial.steps
+    pace = Pace((steps - shard.updates) * len(shard.lrs), report)
+    while shard.updates < steps and shard.finite:
+        shard.advance(min(LOOK_EVERY, steps - shard.updates), pace)
+    members = shard.judge()
+    shard.plan.batches[shard.seed].forget()
+    pace.finish(members)
+    return members
+
+
+class Shard:
+    """The members of one seed in training together, advanced as far as one asks.
+
+    As :class:`~surefoot._engine.training.Training` it owns its random generators. A member whose
+    loss is no longer finite goes on in the stack, and its curve ends there all the same.
+
+    Args:
+        plan: what to train.
+        lrs: the rate of each member.
+        seed: their seed.
+
+    Raises:
+        Unfit: the trial cannot be fused.
+    """
+
+    def __init__(self, plan: Plan, lrs: Sequence[float], seed: int) -> None:
+        self.plan = plan
+        self.lrs = lrs
+        self.seed = seed
+        self._history: list[Tensor] = []
+        noise = noise_seed(plan, lrs[0], seed)
+        model, optimizer, self._random = self._build(lrs[0])
+        if noise is not None:
+            self._random = RandomState.seeded(noise)
+        refuse_foreign_parameters(model, optimizer)
+        self._factors = plan.trial.factors(optimizer)
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        first = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._trained = [name for name, p in first.items() if id(p) in held]
+        quick = _may_be_quick(plan.exact, optimizer, list(first.values()))
+        self.exact = not quick
+        self.stack, self._updates = (self._quick if quick else self._exact)(model, optimizer)
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        return len(self._history)
+
+    @property
+    def finite(self) -> bool:
+        """Whether any member is still finite."""
+        return not self._history or bool(self._history[-1].isfinite().any())
+
+    def advance(self, updates: int, pace: Pace | None = None) -> None:
+        """Make further updates.
+
+        Raises:
+            Unfit: the trial does something that cannot be done for all members at once.
+        """
+        try:
+            with self._random.active():
+                for _ in range(updates):
+                    self._update(self._factors(self.updates))
+                    if pace is not None:
+                        pace.update(count=len(self.lrs))
+        except Exception as error:
+            raise Unfit(reason(error)) from error
+
+    def curves(self) -> list[list[float]]:
+        """Return the losses of each member, up to the first that is not finite."""
+        if not self._history:
+            return [[] for _ in self.lrs]
+        return [_until_lost(losses) for losses in torch.stack(self._history).T.tolist()]
+
+    def judge(self) -> list[Member]:
+        """Return every member with the loss that it is judged by."""
+        return [self._judged(index, losses) for index, losses in enumerate(self.curves())]
+
+    def _judged(self, index: int, losses: list[float]) -> Member:
+        lr = self.lrs[index]
+        random = copy.copy(self._random)  # where each member's own would be
+        try:
+            loss = judge(self.plan.trial, self.stack.member(index), losses, random)
+        except InputError:
+            raise
+        except Exception as error:
+            return as_member(lr, self.seed, losses, math.inf, error)
+        return as_member(lr, self.seed, losses, loss)
+
+    def _update(self, factor: float) -> None:
+        trial = self.plan.trial
+        for name in self._trained:
+            self.stack.parameters[name].grad = None
+        total: Tensor | None = None
+        first = self.updates * trial.accumulate
+        batches = self.plan.batches[self.seed]
+        for number in range(first, first + trial.accumulate):
+            losses = self.stack.losses(batches[number], self.plan.randomness)
+            if not losses.requires_grad:
+                raise InputError(DETACHED)
+            part = losses.detach().double() / trial.accumulate
+            total = part if total is None else total + part
+            (losses / trial.accumulate).sum().backward()
+        self._history.append(total)  # type: ignore[arg-type]
+        self._updates.step(factor, trial.clip_norm)
+
+    def _build(self, lr: float) -> tuple[nn.Module, Optimizer, RandomState]:
+        random = RandomState.seeded(self.seed)
+        with random.active():
+            model, optimizer = self.plan.trial.build(lr)
+            model.train()
+        return model, optimizer, random
+
+    def _exact(self, model: nn.Module, optimizer: Optimizer) -> tuple[Stack, Updates]:
+        others = [self._build(lr)[:2] for lr in self.lrs[1:]]
+        models = [model, *(each for each, _ in others)]
+        optimizers = [optimizer, *(each for _, each in others)]
+        stack = Stack(self.plan.trial, model, len(self.lrs))
+        return stack, Exact(stack.parameters, models, optimizers)
+
+    def _quick(self, model: nn.Module, optimizer: Optimizer) -> tuple[Stack, Updates]:
+        base = [groups.read(self.plan.trial.optimizer(model, lr)) for lr in self.lrs]
+        stack = Stack(self.plan.trial, model, len(self.lrs))
+        return stack, Quick(stack.parameters, model, optimizer, base)
+
+
+def _may_be_quick(exact: bool | None, optimizer: Optimizer, parameters: list[nn.Parameter]) -> bool:
+    """Return whether one optimizer over the stacks will do, and is worth it."""
+    if exact or not scales_with_lr(optimizer):
+        return False
+    return exact is False or sum(p.numel() for p in parameters) < QUICK_BELOW * len(parameters)
+
+
+def _until_lost(losses: list[float]) -> list[float]:
+    lost = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+    return losses[: lost + 1]

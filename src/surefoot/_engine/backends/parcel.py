@@ -1,0 +1,234 @@
+"""What worker processes are sent: a plan, where it is at home, and what they must see of it."""
+
+import contextlib
+import functools
+import inspect
+import os
+import pickle
+import sys
+import types
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from surefoot._engine.backends._backend import Plan, Unfit, shards
+from surefoot._engine.batches import Batches, checksum, usual_window
+from surefoot._engine.random_state import RandomState
+from surefoot._engine.source import Origin, load_again, modules, origin
+from surefoot._engine.trial import Trial
+from surefoot.errors import InputError
+
+__all__ = ["WAITING", "Parcel", "check_fingerprint", "open_board", "receive", "send", "unfit"]
+
+WAITING = -1
+"""On the board: no worker has begun with that member."""
+
+_FIRST = 2
+"""Batches of a seed that must be the same in a worker."""
+
+_SETTINGS = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, torch.set_default_device),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+)
+"""What can be set in torch for a whole process and changes what a training computes."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a worker finds in the folder.
+
+    Args:
+        plan: what to train.
+        expected: of each seed, the checksums of what it starts with.
+        window: bytes of batches to keep.
+        filters: what is done with warnings.
+    """
+
+    plan: Plan
+    expected: Mapping[int, Mapping[str, int]]
+    window: int
+    filters: list[Any]
+
+
+def unfit(why: str) -> Unfit:
+    """Return the error that says why workers cannot train a trial, and what can."""
+    return Unfit(f"the trial cannot be trained in worker processes: {why}. Use backend='loop'.")
+
+
+def send(plan: Plan, folder: str, workers: int) -> None:
+    """Write into the folder what workers need, once for all of them.
+
+    Raises:
+        Unfit: the trial cannot be pickled.
+        InputError: the trial itself is wrong.
+    """
+    found = origin(plan.trial)
+    with Path(folder, "parcel").open("wb") as file:
+        pickle.dump((str(Path.cwd()), sys.path, _settings()), file)
+        _pickle(plan.trial if found is None else found, file)
+        expected = {
+            seed: _fingerprint(plan.trial, seed, plan.batches[seed])
+            for seed, _ in shards(plan.members)
+        }
+        rest = replace(plan, trial=None)  # type: ignore[arg-type]
+        _pickle(Parcel(rest, expected, usual_window() // workers, warnings.filters[:]), file)
+    np.full(len(plan.members), WAITING, dtype=np.int64).tofile(Path(folder, "board"))
+
+
+def receive(folder: str) -> Parcel:
+    """Read the parcel in a worker, which from now on is at home where the sender is.
+
+    Raises:
+        Unfit: the trial cannot be built here.
+    """
+    with Path(folder, "parcel").open("rb") as file:
+        home, sys.path[:], settings = pickle.load(file)
+        os.chdir(home)
+        for (get, put), value in zip(_SETTINGS, settings, strict=True):
+            if value is not None and get() != value:
+                put(value)
+        try:
+            trial = pickle.load(file)
+            trial = load_again(trial) if isinstance(trial, Origin) else trial
+            parcel = pickle.load(file)
+        except Exception as error:
+            why = f"loading it there raised {type(error).__name__}: {error}"
+            raise unfit(why.rstrip(".")) from error
+    return replace(parcel, plan=replace(parcel.plan, trial=trial))
+
+
+def open_board(folder: str) -> np.memmap[Any, Any]:
+    """Return the board in the folder: updates made of each member, or :data:`WAITING`."""
+    return np.memmap(Path(folder, "board"), dtype=np.int64, mode="r+")
+
+
+def check_fingerprint(parcel: Parcel, seed: int, batches: Batches) -> None:
+    """Refuse a trial that starts here with something else than where it was sent.
+
+    Raises:
+        Unfit: it has randomness of its own, or its file does not do the same each time.
+    """
+    here = _fingerprint(parcel.plan.trial, seed, batches)
+    for what, sum_there in parcel.expected[seed].items():
+        if here[what] != sum_there:
+            raise unfit(
+                f"workers would see other {what}, drawn from randomness of the trial's own (the "
+                "global generators of torch, NumPy and Python are seeded, others are not)"
+            )
+
+
+def _fingerprint(trial: Trial, seed: int, batches: Batches) -> dict[str, int]:
+    """Return checksums of the first batches, the first weights and the first validation batch."""
+    count = min(_FIRST, trial.steps * trial.accumulate)
+    parts = {
+        "batches": lambda: [batches[number] for number in range(count)],
+        "weights": lambda: _weights(trial, seed),
+        "validation batches": lambda: [] if callable(trial.validate) else _validation(trial, seed),
+    }
+    return {what: _sum(part) for what, part in parts.items()}
+
+
+def _sum(part: Any) -> int:
+    try:
+        return checksum(part())
+    except InputError:
+        raise
+    except Exception:  # the user's code fails; the training of a member will say how
+        return 0
+
+
+def _weights(trial: Trial, seed: int) -> dict[str, torch.Tensor]:
+    with RandomState.seeded(seed).active():
+        return dict(trial.build(1e-3)[0].state_dict())
+
+
+def _validation(trial: Trial, seed: int) -> Any:
+    return None if trial.validate is None else Batches(trial.validate, seed)[0]  # type: ignore[arg-type]
+
+
+def _settings() -> list[Any]:
+    values: list[Any] = []
+    for get, _ in _SETTINGS:
+        values.append(None)
+        with contextlib.suppress(RuntimeError):  # set in a newer way, which has no one value
+            values[-1] = get()
+    return values
+
+
+def _pickle(value: Any, file: Any) -> None:
+    """Write a value, functions and classes of ``__main__`` and of run files included."""
+    for module in modules():
+        if sys.modules.get(module.__name__) is module:
+            _cloudpickle().register_pickle_by_value(module)
+    try:
+        _pickler()(file).dump(value)
+    except Exception as error:
+        path, part = _culprit(value)
+        raise unfit(
+            f"{' → '.join(path)}, a {type(part).__name__}, cannot be pickled ({error}); build it "
+            "inside the function that needs it"
+        ) from error
+
+
+def _cloudpickle() -> Any:
+    import cloudpickle
+
+    return cloudpickle
+
+
+@functools.cache
+def _pickler() -> type:
+    class Pickler(_cloudpickle().Pickler):
+        """cloudpickle's, which also takes a loader whose workers are up."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, DataLoader) and getattr(obj, "_iterator", None) is not None:
+                asleep = object.__new__(type(obj))
+                asleep.__dict__.update({**vars(obj), "_iterator": None})
+                return asleep.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+            return super().reducer_override(obj)
+
+    return Pickler
+
+
+def _culprit(value: Any, depth: int = 8) -> tuple[list[str], Any]:
+    """Return the innermost part that cannot be pickled and the names that lead to it."""
+    for name, part in _parts(value) if depth else ():
+        if not _can_be_pickled(part):
+            path, found = _culprit(part, depth - 1)
+            return [name, *path], found
+    return [], value
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            _pickler()(nowhere).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    """Return what a value holds, with a name for each."""
+    if isinstance(value, types.MethodType):
+        return [("its object", value.__self__)]
+    if isinstance(value, types.FunctionType):
+        used = inspect.getclosurevars(value)
+        defaults = {"a default": value.__defaults__, **(value.__kwdefaults__ or {})}
+        return {**used.globals, **used.nonlocals, **defaults}.items()
+    if isinstance(value, functools.partial):
+        return [("its function", value.func), ("its arguments", (value.args, value.keywords))]
+    if isinstance(value, Mapping):
+        return [(repr(key), part) for key, part in value.items()]
+    if isinstance(value, (list, tuple, set)):
+        return [(f"item {number}", part) for number, part in enumerate(value)]
+    return list(getattr(value, "__dict__", {}).items())

@@ -1,0 +1,202 @@
+"""Members spread over worker processes, one for each core."""
+
+import os
+import queue
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from surefoot._base import checks
+from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
+from surefoot._engine.backends.loop import Pace
+from surefoot._engine.backends.parcel import WAITING, open_board, send, unfit
+from surefoot._engine.backends.worker import THREADS, Outcome, prepare, work
+from surefoot.errors import InputError
+from surefoot.records import Curve, Member
+
+__all__ = ["Processes", "worker_count"]
+
+IDLE = 60
+"""Seconds without work after which a worker ends; until then the next sweep finds it ready."""
+
+
+class Processes:
+    """One member after another in each of several processes, with one thread each.
+
+    Workers are Python processes of their own, kept for the next sweep; no
+    ``if __name__ == "__main__"`` is needed. A trial that came from ``file.py:name`` is loaded there
+    again; one built in memory is sent once, with its data, and each worker holds a copy. Every
+    worker draws the batches of its seeds itself, and checks that they, the first weights and the
+    validation set are those of this process.
+
+    Trials on CUDA go to the same device from all workers: each has a CUDA context of its own, some
+    hundred MiB, and they take turns on the device. It helps small models that leave it idle.
+
+    Args:
+        workers: how many processes, ≥ 1; None is :func:`worker_count`.
+    """
+
+    name = "processes"
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = worker_count() if workers is None else workers
+        checks.count("workers", self.workers, least=1)
+
+    def run(self, plan: Plan, report: Report) -> list[Member]:
+        """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`.
+
+        A member whose worker process dies is tried once more, alone; if that one dies too, it is
+        returned with this as its ``error``.
+
+        Raises:
+            Unfit: workers cannot train it as this process would.
+            InputError: the trial itself is wrong.
+        """
+        workers = max(1, min(self.workers, len(plan.members)))
+        with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
+            send(plan, folder, workers)
+            members = _Run(plan, report, workers, folder).members()
+        for batches in plan.batches.values():
+            batches.forget()
+        return members
+
+
+def worker_count() -> int:
+    """Return how many cores this process may use: physical ones, where that can be told."""
+    from loky import cpu_count
+
+    with warnings.catch_warnings(action="ignore"):  # that it cannot be told
+        return cpu_count(only_physical_cores=True)
+
+
+class _Run:
+    """The members of one plan on their way through the workers."""
+
+    def __init__(self, plan: Plan, report: Report, workers: int, folder: str) -> None:
+        self._plan = plan
+        self._report = report
+        self._workers = workers
+        self._folder = folder
+        self._board = open_board(folder)
+        self._told = np.zeros_like(self._board)
+        self._done: dict[int, Member] = {}
+        self._warned: dict[Any, Any] = {}
+
+    def members(self) -> list[Member]:
+        """Train all and return them in the order of the plan."""
+        waiting = _order(self._plan.members)
+        while waiting:
+            death = self._attempt(waiting)
+            begun = [index for index in self._left(waiting) if self._board[index] != WAITING]
+            if death and not begun:
+                raise unfit(f"they die as they start ({death})")
+            for index in begun:  # alone, so that it is plain which of them kills its worker
+                death = self._attempt([index])
+                if death and index not in self._done:
+                    self._finish(index, _dead(*self._plan.members[index], death))
+            waiting = self._left(waiting)
+        return [self._done[index] for index in range(len(self._plan.members))]
+
+    def _left(self, indexes: Sequence[int]) -> list[int]:
+        return [index for index in indexes if index not in self._done]
+
+    def _attempt(self, indexes: Sequence[int]) -> str:
+        """Train some members; return how a worker died, "" if none did."""
+        self._board[indexes] = WAITING
+        pool = _pool(self._workers)
+        try:
+            return self._collect(pool, indexes)
+        except BrokenProcessPool as error:
+            return _exit_codes(error)
+        except BaseException:
+            pool.shutdown(wait=True, kill_workers=True)
+            raise
+
+    def _collect(self, pool: Any, indexes: Sequence[int]) -> str:
+        ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        futures = {pool.submit(work, self._folder, index): index for index in indexes}
+        for future in futures:
+            future.add_done_callback(ended.put)
+        death = ""
+        for _ in range(len(futures)):
+            future = self._next(ended)
+            try:
+                outcome = future.result()
+            except BrokenProcessPool as error:
+                death = _exit_codes(error)
+            else:
+                self._accept(futures[future], outcome)
+        return death
+
+    def _next(self, ended: queue.SimpleQueue[Any]) -> Any:
+        """Return the next future that ended; tell of the progress meanwhile."""
+        while True:
+            try:
+                return ended.get(timeout=Pace.EVERY)
+            except queue.Empty:
+                new = np.maximum(self._board - self._told, 0)
+                self._told += new
+                self._report(int(new.sum()), [])
+
+    def _accept(self, index: int, outcome: Outcome) -> None:
+        for text, category, file, line in outcome.warned:
+            warnings.warn_explicit(text, category, file, line, registry=self._warned)
+        if outcome.member is None:
+            raise Unfit(outcome.refusal) if outcome.unfit else InputError(outcome.refusal)
+        self._finish(index, outcome.member)
+
+    def _finish(self, index: int, member: Member) -> None:
+        self._done[index] = member
+        steps = self._plan.trial.steps
+        self._report(steps - int(self._told[index]), [member])
+        self._told[index] = steps
+
+
+def _order(members: Sequence[tuple[float, int]]) -> list[int]:
+    """Return the members seed by seed, so that a worker draws few; high rates, which may end early,
+    come last, so that no worker has a long one left when the others are through.
+    """
+    turn = {seed: number for number, (seed, _) in enumerate(shards(members))}
+    return sorted(range(len(members)), key=lambda i: (turn[members[i][1]], members[i][0]))
+
+
+def _dead(lr: float, seed: int, death: str) -> Member:
+    said = (
+        f"the worker process died twice ({death}): killed from outside, for want of memory, or by "
+        "a fault in compiled code"
+    )
+    return Member(lr, seed, np.inf, diverged=False, curve=Curve([], []), error=said)
+
+
+def _exit_codes(error: BrokenProcessPool) -> str:
+    found = re.search(r"\{(.*)\}", str(error))
+    return found[1] if found else f"{type(error).__name__}"
+
+
+def _pool(workers: int) -> Any:
+    """Return the pool of workers, new ones only where there are none or their code is old."""
+    from loky import get_reusable_executor
+
+    return get_reusable_executor(
+        max_workers=workers,
+        timeout=IDLE,
+        kill_workers=True,
+        initializer=prepare,
+        initargs=(os.getpid(), _written()),
+        env=THREADS,
+    )
+
+
+def _written() -> float:
+    """Return when the newest of the user's modules was written."""
+    installed = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]))
+    files = {getattr(module, "__file__", None) or "" for module in tuple(sys.modules.values())}
+    own = [Path(file) for file in files if file and not file.startswith(installed)]
+    return max((file.stat().st_mtime for file in own if file.is_file()), default=0.0)

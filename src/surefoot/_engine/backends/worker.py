@@ -1,0 +1,121 @@
+"""What runs in a worker process: members of a plan, one after another."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from surefoot._engine.backends._backend import Unfit
+from surefoot._engine.backends.loop import train
+from surefoot._engine.backends.parcel import check_fingerprint, open_board, receive
+from surefoot._engine.batches import Batches
+from surefoot.errors import InputError
+from surefoot.records import Member
+
+__all__ = ["THREADS", "Outcome", "prepare", "work"]
+
+THREADS = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+"""Environment of a worker, for what reads it as it loads."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one member.
+
+    Args:
+        member: the trained member, None if it was refused.
+        refusal: what the :class:`~surefoot.InputError` said.
+        unfit: whether a worker cannot train it, though the trial may be right.
+        warned: its warnings: text, category, file, line.
+    """
+
+    member: Member | None
+    refusal: str = ""
+    unfit: bool = False
+    warned: tuple[tuple[str, type[Warning], str, int], ...] = ()
+
+
+def prepare(parent: int, written: float) -> None:  # noqa: ARG001  later code, other workers
+    """Set this worker up: one thread, deaf to Ctrl-C, which the parent answers; it dies with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    _grow_freely()
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def work(folder: str, index: int) -> Outcome:
+    """Train one member of the plan in the folder."""
+    with warnings.catch_warnings(record=True) as caught:
+        outcome = _work(folder, index)
+    told = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
+    return replace(outcome, warned=told)
+
+
+def _work(folder: str, index: int) -> Outcome:
+    board = open_board(folder)
+    board[index] = 0
+
+    def report(updates: int, _: object) -> None:
+        board[index] += updates
+
+    try:
+        job = _job(folder)
+        lr, seed = job.plan.members[index]
+        warnings.resetwarnings()
+        warnings.filters[:] = job.parcel.filters  # type: ignore[index]
+        return Outcome(train(job.plan, lr, seed, job.batches(seed), report))
+    except InputError as error:
+        return Outcome(None, str(error), unfit=isinstance(error, Unfit))
+
+
+class _Job:
+    """A plan as a worker holds it, with the batches of one seed."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.parcel = receive(folder)
+        self.plan = self.parcel.plan
+        self._seed = -1
+        self._batches: Any = None
+
+    def batches(self, seed: int) -> Batches:
+        """Return the batches of a seed, checked to be those of the sender."""
+        if seed != self._seed:
+            self._batches = None  # frees those of the seed before
+            batches = Batches(self.plan.trial.train, seed, window=self.parcel.window)
+            check_fingerprint(self.parcel, seed, batches)
+            self._seed, self._batches = seed, batches
+        return self._batches
+
+
+_held: list[_Job] = []
+"""The job at hand, at most one."""
+
+
+def _job(folder: str) -> _Job:
+    if not _held or _held[0].folder != folder:
+        _held.clear()
+        _held.append(_Job(folder))
+    return _held[0]
+
+
+def _die_with(parent: int) -> None:
+    """End this process soon after its parent, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _grow_freely() -> None:
+    """Keep loky from restarting a worker that came to hold 300 MB more: that is its data."""
+    from loky import process_executor
+
+    process_executor._USE_PSUTIL = False
