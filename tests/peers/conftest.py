@@ -10,8 +10,8 @@ import pytest
 
 HERE = Path(__file__).parent
 PEERS = (
-    "accelerate", "jax", "keras", "lightning", "optax", "pytorch_warmup", "tensorflow", "timm",
-    "transformers",
+    "accelerate", "jax", "keras", "lightning", "optax", "optuna", "pytorch_warmup", "tensorflow",
+    "timm", "transformers",
 )  # fmt: skip
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # of this process; others are started for the rest

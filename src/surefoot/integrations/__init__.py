@@ -1,4 +1,4 @@
-"""Floor 8: schedules in other frameworks, one thin file each; a framework loads when it is used.
+"""Floor 8: to other frameworks and back, one thin file each; a framework loads when it is used.
 
 torch needs none of this: :class:`surefoot.Scheduler` goes wherever a torch scheduler does.
 """
@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surefoot.integrations import keras as keras
     from surefoot.integrations import optax as optax
+    from surefoot.integrations import optuna as optuna
     from surefoot.integrations.keras import to_keras as to_keras
     from surefoot.integrations.optax import to_optax as to_optax
+    from surefoot.integrations.optuna import from_optuna as from_optuna
+    from surefoot.integrations.optuna import to_optuna as to_optuna
 
-_HOME = {"to_keras": "keras", "to_optax": "optax"}
+_HOME = {
+    "from_optuna": "optuna",
+    "to_keras": "keras",
+    "to_optax": "optax",
+    "to_optuna": "optuna",
+}
 
-__all__ = ["keras", "optax", "to_keras", "to_optax"]
+__all__ = ["from_optuna", "keras", "optax", "optuna", "to_keras", "to_optax", "to_optuna"]
 
 
 def __getattr__(name: str) -> Any:
