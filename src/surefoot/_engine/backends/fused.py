@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +28,9 @@ elements than this on average; beyond it they are exact, which is then no slower
 
 LOOK_EVERY = 50
 """After so many updates it is looked whether any member is still finite."""
+
+SLOW = "There is a performance drop"
+"""How torch warns of an operation that it computes member by member; what that costs is timed."""
 
 
 class Fused:
@@ -108,7 +112,8 @@ class Shard:
             Unfit: the trial does something that cannot be done for all members at once.
         """
         try:
-            with self._random.active():
+            with self._random.active(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", SLOW)
                 for _ in range(updates):
                     self._update(self._factors(self.updates))
                     if pace is not None:

@@ -16,6 +16,7 @@ _KNOWN = {
     "randomness": "it draws random numbers in a way that cannot be stacked",
     "setup_context": "it has an autograd.Function of the old style",
     "not implemented": "it uses an operation that torch cannot stack",
+    "not yet support": "it uses an operation that torch cannot stack",
 }
 """Words of torch's errors under vmap, and what they mean for the user."""
 
