@@ -283,7 +283,7 @@ def test_an_unresolved_schedule_needs_a_total():
 
 @pytest.mark.parametrize("noun", [3, None, "runs", [1], {}, {"a": 1}])
 def test_what_cannot_be_plotted_is_told(noun):
-    with pytest.raises(InputError, match="Sensitivity, Finding, Diagnosis, RunLog, Curve"):
+    with pytest.raises(InputError, match="Sensitivity, Interaction, Finding, Diagnosis, RunLog"):
         figure(noun)
 
 

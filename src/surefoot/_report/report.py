@@ -13,21 +13,33 @@ from surefoot.plots import (
     compare_runs,
     diagnosis_figure,
     finding_figure,
+    interaction_figure,
     run_figure,
     sensitivity_figure,
 )
 from surefoot.plots._scale import short
 from surefoot.plots.diagnosis import verdict_sentence
-from surefoot.records import Curve, Diagnosis, Finding, RunLog, Sensitivity, find_runs, read
+from surefoot.records import (
+    Curve,
+    Diagnosis,
+    Finding,
+    Interaction,
+    RunLog,
+    Sensitivity,
+    find_runs,
+    read,
+)
 
 __all__ = ["report"]
 
 _TOGETHER = 12  # runs in one figure
 _DRAWN = 60  # runs with a figure of their own; the table lists all
 _HEAD, _LARGEST = 200, 2**28  # characters of a JSON document: to know it by, and at most
-_NOUNS: dict[str, type[Finding] | type[Sensitivity] | type[Diagnosis]] = {
+Document = Finding | Sensitivity | Interaction | Diagnosis
+_NOUNS: dict[str, type[Document]] = {
     "Finding": Finding,
     "Sensitivity": Sensitivity,
+    "Interaction": Interaction,
     "Diagnosis": Diagnosis,
 }
 
@@ -41,7 +53,7 @@ class _Found:
     """What lies below a folder."""
 
     runs: list[tuple[str, RunLog, Diagnosis | None]] = field(default_factory=list)
-    documents: list[Finding | Sensitivity | Diagnosis] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -57,7 +69,7 @@ def report(
 
     Args:
         path: a folder with runs of any kind that :func:`surefoot.read` reads, and with findings,
-            sensitivities and diagnoses that were saved as JSON; or one of these.
+            sensitivities, interactions and diagnoses that were saved as JSON; or one of these.
         to: the file to write; missing folders are made.
         title: of the report; None names the folder.
         diagnose: what turns a run into a diagnosis; None uses :func:`surefoot.diagnose`.
@@ -77,7 +89,7 @@ def report(
         raise LogError(
             f"There is nothing to report in {place}: it was searched for runs (run.sqlite, "
             "TensorBoard event files, CSV logs) and for JSON documents of a Finding, a "
-            f"Sensitivity or a Diagnosis.{broken}"
+            f"Sensitivity, an Interaction or a Diagnosis.{broken}"
         )
     name = title or f"Report: {place.resolve().name}"
     return write_report(to, name, _sections(found), _summary(found))
@@ -149,8 +161,18 @@ def _summary(found: _Found) -> str:
         if isinstance(document, Finding):
             parts.append(f"Learning rate found{_of(document.name)}: {short(document.lr)}.")
         elif isinstance(document, Sensitivity):
-            parts.append(f"Best rate of the sweep{_of(document.name)}: {short(document.best.lr)}.")
+            parts.append(f"Best rate of the sweep{_of(document.name)}: {_best(document)}.")
+        elif isinstance(document, Interaction):
+            parts.append(document.reason)
     return " ".join(parts[:6])
+
+
+def _best(result: Sensitivity) -> str:
+    """Return the best rate: of the fit with its interval, else of the grid."""
+    fit = result.optimum
+    if fit is None:
+        return short(result.best.lr)
+    return f"{short(fit.lr)} ({short(fit.low)} … {short(fit.high)})"
 
 
 def _of(name: str) -> str:
@@ -178,16 +200,22 @@ def _sections(found: _Found) -> list[Section]:
     return sections
 
 
-def _document_section(name: str, document: Finding | Sensitivity | Diagnosis) -> Section:
+def _document_section(name: str, document: Document) -> Section:
     if isinstance(document, Finding):
         title = f"Learning rate found{_of(document.name)}: {short(document.lr)}"
         cost = f" It cost {document.cost}."
         return Section(title, document.reason + cost, finding_figure(document))
     if isinstance(document, Sensitivity):
-        title = f"Loss against learning rate{_of(document.name)}"
+        title = f"Best rate{_of(document.name)}: {_best(document)}"
         cost = f" It cost {document.cost}."
-        figure = sensitivity_figure(document)
-        return Section(title, document.reason + cost, figure, _point_table(document))
+        figure, engine = sensitivity_figure(document), document.engine
+        notes = () if engine is None else (f"Run by {engine.backend}: {engine.reason}",)
+        return Section(title, document.reason + cost, figure, _point_table(document), notes)
+    if isinstance(document, Interaction):
+        title = f"Best rate by {' and '.join(document.names)}{_of(document.name)}"
+        cost = f" It cost {document.cost}."
+        table = _cell_table(document)
+        return Section(title, document.reason + cost, interaction_figure(document), table)
     figure = diagnosis_figure(document) if len(document.loss) else None
     return Section(f"{name}: {document.label}", verdict_sentence(document), figure)
 
@@ -231,8 +259,24 @@ def _point_table(result: Sensitivity) -> Table:
             short(point.lr),
             short(point.loss, 4),
             f"{short(point.low)} … {short(point.high)}" if math.isfinite(point.high) else "–",
-            f"{point.diverged} of {point.seeds}",
+            f"{point.diverged} of {point.seeds}" + _failed(point.failed),
         )
         for point in result.points
     )
     return Table(("lr", result.metric, "90 % interval", "diverged"), rows)
+
+
+def _failed(count: int) -> str:
+    return f", {count} raised an exception" if count else ""
+
+
+def _cell_table(result: Interaction) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for cell in result.cells:
+        found, edge = cell.sensitivity, cell.sensitivity.diverges_at
+        basin = f"{short(found.basin.low)} … {short(found.basin.high)}"
+        settings = [str(value) for value in cell.settings.values()]
+        last = "–" if edge is None else short(edge)
+        rows.append((*settings, _best(found), short(found.best.loss, 4), basin, last))
+    columns = (*result.names, "best lr", result.metric, "basin", "diverges from")
+    return Table(columns, tuple(rows))

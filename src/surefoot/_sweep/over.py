@@ -12,6 +12,7 @@ from surefoot._base.progress import Callback, ProgressOption, track
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 from surefoot.records import Cell, Cost, Failure, Interaction, Sensitivity
+from surefoot.records.interaction import label
 
 __all__ = ["MakeTrial", "SweepOne", "sweep_over"]
 
@@ -49,7 +50,7 @@ def sweep_over(
     errors: list[Exception] = []
     with track(progress, "sweeps", sum(trial.steps for trial in trials)) as advance:
         for number, (one, trial) in enumerate(zip(settings, trials, strict=True)):
-            text = f"{_label(one)} ({number + 1} of {len(trials)})"
+            text = f"{label(one)} ({number + 1} of {len(trials)})"
             bar = _Share(trial.steps, text, advance)
             try:
                 cells.append(Cell(one, sweep_one(_named(trial, one), bar.show)))
@@ -153,18 +154,14 @@ def _made(make_trial: MakeTrial, settings: Mapping[str, Any]) -> Trial:
     trial: object = make_trial(**settings)
     if not isinstance(trial, Trial):
         raise InputError(
-            f"make_trial must return a surefoot.Trial; for {_label(settings)} it returned a "
+            f"make_trial must return a surefoot.Trial; for {label(settings)} it returned a "
             f"{type(trial).__name__}."
         )
     return trial
 
 
 def _named(trial: Trial, settings: Mapping[str, Any]) -> Trial:
-    return dataclasses.replace(trial, name=", ".join(filter(None, [trial.name, _label(settings)])))
-
-
-def _label(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in settings.items())
+    return dataclasses.replace(trial, name=", ".join(filter(None, [trial.name, label(settings)])))
 
 
 def _interaction(
@@ -194,6 +191,6 @@ def _sentences(result: Interaction) -> str:
     for cell in result.cells:
         beyond = cell.sensitivity.extend_to
         if beyond is not None:
-            said.append(f"At {_label(cell.settings)} the grid ends too early: go to {beyond:.2g}.")
-    said += [f"{_label(one.settings)} failed: {one.error.rstrip('.')}." for one in result.failures]
+            said.append(f"At {label(cell.settings)} the grid ends too early: go to {beyond:.2g}.")
+    said += [f"{label(one.settings)} failed: {one.error.rstrip('.')}." for one in result.failures]
     return " ".join(said)

@@ -15,31 +15,37 @@ from typing import Any, cast
 from surefoot.errors import InputError
 from surefoot.plots._figure import Axis as Axis
 from surefoot.plots._figure import FigureData as FigureData
+from surefoot.plots._figure import Heat as Heat
 from surefoot.plots._figure import Mark as Mark
 from surefoot.plots._figure import Panel as Panel
 from surefoot.plots._figure import Series as Series
+from surefoot.plots._figure import Tick as Tick
 from surefoot.plots.curves import compare_runs as compare_runs
 from surefoot.plots.curves import learning_curves as learning_curves
 from surefoot.plots.diagnosis import diagnosis_figure as diagnosis_figure
 from surefoot.plots.finding import finding_figure as finding_figure
+from surefoot.plots.interaction import interaction_figure as interaction_figure
 from surefoot.plots.run_log import curve_figure as curve_figure
 from surefoot.plots.run_log import run_figure as run_figure
 from surefoot.plots.schedule import schedule_figure as schedule_figure
 from surefoot.plots.sensitivity import sensitivity_figure as sensitivity_figure
-from surefoot.records import Curve, Diagnosis, Finding, RunLog, Sensitivity
+from surefoot.records import Curve, Diagnosis, Finding, Interaction, RunLog, Sensitivity
 from surefoot.schedules import Schedule
 
 __all__ = [
     "Axis",
     "FigureData",
+    "Heat",
     "Mark",
     "Panel",
     "Series",
+    "Tick",
     "compare_runs",
     "curve_figure",
     "diagnosis_figure",
     "figure",
     "finding_figure",
+    "interaction_figure",
     "learning_curves",
     "plot",
     "run_figure",
@@ -51,6 +57,7 @@ __all__ = [
 
 _MAKERS: dict[type, Callable[..., FigureData]] = {
     Sensitivity: sensitivity_figure,
+    Interaction: interaction_figure,
     Finding: finding_figure,
     Diagnosis: diagnosis_figure,
     RunLog: run_figure,
@@ -63,8 +70,9 @@ def figure(noun: Any, **options: Any) -> FigureData:
     """Return the figure data of a result, a run or a schedule.
 
     Args:
-        noun: a Sensitivity, Finding, Diagnosis, RunLog, Curve or Schedule; a dictionary of runs
-            or of schedules by label compares them; figure data is returned as it is.
+        noun: a Sensitivity, Interaction, Finding, Diagnosis, RunLog, Curve or Schedule; a
+            dictionary of runs or of schedules by label compares them; figure data is returned as
+            it is.
         options: those of the function for this noun, such as ``total`` for a schedule.
 
     Raises:

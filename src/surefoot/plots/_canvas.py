@@ -24,6 +24,7 @@ class Canvas:
         self.columns, self.rows = columns, rows
         self._dots = [[0] * columns for _ in range(rows)]
         self._signs: dict[tuple[int, int], str] = {}
+        self._ground: dict[tuple[int, int], str] = {}
 
     def line(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Draw a line between two places, each 0 … 1 from the left and from the bottom."""
@@ -45,6 +46,10 @@ class Canvas:
         if inside and (over or ((row, column) not in self._signs and not self._dots[row][column])):
             self._signs[row, column] = character
 
+    def fill(self, column: int, row: int, character: str) -> None:
+        """Put a character beneath the lines, in a row counted from the top."""
+        self._ground[row, column] = character
+
     def cell(self, x: float, y: float) -> tuple[int, int]:
         """Return column and row (from the top) of a place."""
         across, up = self._dot(x, y)
@@ -56,7 +61,8 @@ class Canvas:
 
     def _shown(self, row: int, column: int) -> str:
         dots = self._dots[row][column]
-        return self._signs.get((row, column)) or (chr(0x2800 + dots) if dots else " ")
+        ground = self._ground.get((row, column), " ")
+        return self._signs.get((row, column)) or (chr(0x2800 + dots) if dots else ground)
 
     def _dot(self, x: float, y: float) -> tuple[int, int]:
         return round(x * (2 * self.columns - 1)), round((1 - y) * (4 * self.rows - 1))

@@ -10,10 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 from surefoot._base.codec import Record
 from surefoot.errors import InputError
 
-__all__ = ["Axis", "Emphasis", "FigureData", "Mark", "Panel", "Series"]
+__all__ = ["Axis", "Emphasis", "FigureData", "Heat", "Mark", "Panel", "Series", "Tick"]
 
 Kind = Literal["line", "points", "linked", "step", "lost"]
 Emphasis = Literal["faint", "normal", "strong"]
+_UNIT = 0.1  # below it the colours of a heat map grow in proportion, above as the logarithm
+
+
+@dataclass(frozen=True)
+class Tick(Record):
+    """A labelled place on an axis: where it is, in the unit of the data, and what it says."""
+
+    at: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -24,11 +33,13 @@ class Axis(Record):
         label: the quantity, with its unit.
         log: whether it is logarithmic.
         range: its ends, in the unit of the data; None fits it to the data.
+        ticks: which places are labelled; none of them given chooses round numbers.
     """
 
     label: str
     log: bool = False
     range: tuple[float, float] | None = None
+    ticks: tuple[Tick, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -101,6 +112,53 @@ def _column(given: ArrayLike) -> NDArray[np.float64]:
     return column
 
 
+@dataclass(frozen=True, eq=False, init=False)
+class Heat(Record):
+    """Values on a grid, as colours beneath the series; the smallest are the lightest.
+
+    Args:
+        label: what the values are.
+        x: n places of the columns, ascending.
+        y: m places of the rows, ascending. A cell reaches half way to its neighbours, on a
+            logarithmic axis in the logarithm.
+        z: m × n values ≥ 0, as parts of one: 0.1 reads "+10 %"; NaN leaves the cell empty.
+        top: the value from which on the colour stays the darkest, > 0.
+
+    Raises:
+        InputError: ``z`` has another shape.
+    """
+
+    label: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    z: NDArray[np.float64]
+    top: float
+
+    def __init__(self, label: str, x: ArrayLike, y: ArrayLike, z: ArrayLike, top: float) -> None:
+        columns, rows, values = _column(x), _column(y), _column(z)
+        if values.shape != (rows.size, columns.size):
+            raise InputError(
+                f"z of the heat map {label!r} must have {rows.size} rows of {columns.size} values."
+            )
+        for field, value in zip(("x", "y", "z"), (columns, rows, values), strict=True):
+            object.__setattr__(self, field, value)
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "top", float(top))
+
+    @property
+    def shades(self) -> NDArray[np.float64]:
+        """How dark each cell is, 0 … 1."""
+        return np.minimum(self.shade(self.z), 1.0)
+
+    def shade(self, value: ArrayLike) -> NDArray[np.float64]:
+        """Return how dark a value is: log(1 + value ÷ 10 %) ÷ log(1 + top ÷ 10 %)."""
+        return np.log1p(np.asarray(value) / _UNIT) / np.log1p(self.top / _UNIT)
+
+    def value(self, shade: float) -> float:
+        """Return the value of a shade: the inverse of :meth:`shade`."""
+        return _UNIT * float(np.expm1(shade * np.log1p(self.top / _UNIT)))
+
+
 @dataclass(frozen=True)
 class Mark(Record):
     """A line or a band across a panel, with a label.
@@ -134,6 +192,7 @@ class Panel(Record):
     y: Axis
     series: tuple[Series, ...] = ()
     marks: tuple[Mark, ...] = ()
+    heat: Heat | None = None
 
     def __post_init__(self) -> None:
         kept = (mark for mark in self.marks if math.isfinite(mark.at) and math.isfinite(mark.end))

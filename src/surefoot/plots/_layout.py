@@ -5,17 +5,21 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from surefoot.plots._figure import FigureData, Panel, Series
-from surefoot.plots._scale import at, fit, place
+from surefoot.plots._figure import Axis, FigureData, Heat, Panel, Series
+from surefoot.plots._scale import at, edges, fit, place, tick_texts, ticks
 
 __all__ = [
     "CHARACTER",
     "Frame",
     "SideLabel",
     "TopLabel",
+    "axis_ticks",
     "clipped",
     "frame",
+    "heat_edges",
+    "heat_ticks",
     "is_empty",
     "ordered",
     "side_labels",
@@ -25,6 +29,7 @@ CHARACTER = 7.0
 """Width of one character of a label, in pixels, for a font of 12 pixels; on the safe side."""
 
 LONGEST_LABEL = 24
+_PERCENT = (0.0, 0.1, 0.3, 1.0, 3.0, 9.0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,32 @@ def ordered(panel: Panel) -> list[Series]:
 
 def is_empty(panel: Panel) -> bool:
     """Return whether there is nothing finite to draw."""
+    if panel.heat is not None:
+        return not np.isfinite(panel.heat.z).any()
     return not any(np.isfinite(series.y).any() for series in panel.series)
+
+
+def axis_ticks(axis: Axis, ends: tuple[float, float], most: int) -> tuple[list[float], list[str]]:
+    """Return the labelled places of an axis and their texts: its own, or round numbers."""
+    if axis.ticks:
+        return [tick.at for tick in axis.ticks], [tick.text for tick in axis.ticks]
+    places = ticks(ends, log=axis.log, most=most)
+    return places, tick_texts(places)
+
+
+def heat_edges(panel: Panel, heat: Heat) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the edges of the columns and of the rows."""
+    x = edges(heat.x.tolist(), log=panel.x.log)
+    return x, edges(heat.y.tolist(), log=panel.y.log)
+
+
+def heat_ticks(heat: Heat) -> tuple[list[float], list[str]]:
+    """Return the shades that the scale of a heat map labels, and their texts."""
+    values = [value for value in _PERCENT if value <= heat.top]
+    said = ["best", *(f"+{100 * value:g} %" for value in values[1:])]
+    if values[-1] == heat.top and bool((heat.z > heat.top).any()):
+        said[-1] += " or more"
+    return heat.shade(values).tolist(), said
 
 
 def clipped(text: str, longest: int = LONGEST_LABEL) -> str:
@@ -115,6 +145,7 @@ def _shared_x(figure: FigureData) -> tuple[float, float]:
     if axis.range is not None:
         return axis.range
     values = [float(value) for panel in figure.panels for s in panel.series for value in s.x]
+    values += [e for p in figure.panels if p.heat for e in heat_edges(p, p.heat)[0].tolist()]
     for panel in figure.panels:
         for mark in panel.marks:
             if mark.kind != "horizontal":

@@ -9,16 +9,25 @@ import numpy as np
 
 from surefoot._base.lazy import need
 from surefoot.errors import InputError
-from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
-from surefoot.plots._layout import Frame, clipped, frame, is_empty, ordered
-from surefoot.plots._palette import style
-from surefoot.plots._scale import tick_texts, ticks
+from surefoot.plots._figure import Axis, FigureData, Heat, Mark, Panel, Series
+from surefoot.plots._layout import (
+    Frame,
+    axis_ticks,
+    clipped,
+    frame,
+    heat_edges,
+    heat_ticks,
+    is_empty,
+    ordered,
+)
+from surefoot.plots._palette import HEAT, style
 
 __all__ = ["draw_matplotlib", "save_matplotlib"]
 
 ROW = 12.5  # points of a row of labels above a panel
 RAISE = 5.0  # points that a sign on the top edge needs
 _TITLE_LINE = 70
+_LEGEND = 88  # characters of the names that fit beside each other under a saved figure
 _TEXT = "#3d4148"
 _ANCHOR = {"start": "left", "middle": "center", "end": "right"}
 _WIDTH = {"faint": 0.8, "normal": 1.6, "strong": 2.0}
@@ -44,6 +53,8 @@ def draw_matplotlib(figure: FigureData, ax: Any, *, legend: str = "best") -> Non
         _draw_axis(one, panel.x, place.x, "x", labelled=last)
         _draw_axis(one, panel.y, place.y, "y", labelled=True, most=4 if index else 8)
         _decorate(one)
+        if panel.heat is not None:
+            _draw_heat(one, panel, panel.heat)
         for mark in panel.marks:
             _draw_mark(one, mark)
         lines = {id(series): _draw_series(one, series, place) for series in ordered(panel)}
@@ -113,9 +124,9 @@ def _draw_axis(
     getattr(ax, f"set_{which}scale")("log" if axis.log else "linear")
     getattr(ax, f"set_{which}lim")(*ends)
     line = getattr(ax, f"{which}axis")
-    places = ticks(ends, log=axis.log, most=most)
+    places, texts = axis_ticks(axis, ends, most)
     line.set_major_locator(ticker.FixedLocator(places))
-    line.set_major_formatter(ticker.FixedFormatter(tick_texts(places)))
+    line.set_major_formatter(ticker.FixedFormatter([_plain(text) for text in texts]))
     line.set_minor_locator(ticker.NullLocator())
     if labelled:
         getattr(ax, f"set_{which}label")(_plain(axis.label), color=_TEXT, fontsize=9.5)
@@ -129,6 +140,21 @@ def _decorate(ax: Any) -> None:
     ax.grid(visible=True, color="#80848c", alpha=0.22, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.tick_params(length=0, colors=_TEXT, labelsize=9)
+
+
+def _draw_heat(ax: Any, panel: Panel, heat: Heat) -> None:
+    """Draw the cells, and their scale to the right of the axes."""
+    colours = need("matplotlib.colors", "to draw figures").LinearSegmentedColormap
+    palette = colours.from_list("surefoot", HEAT)
+    cells = np.ma.masked_invalid(heat.shades)
+    drawn = ax.pcolormesh(*heat_edges(panel, heat), cells, cmap=palette, vmin=0, vmax=1, zorder=0.8)
+    places, texts = heat_ticks(heat)
+    beside = ax.inset_axes([1.02, 0.0, 0.025, 1.0])
+    bar = ax.figure.colorbar(drawn, cax=beside, ticks=places)
+    bar.ax.set_yticklabels(texts)
+    bar.ax.tick_params(length=0, colors=_TEXT, labelsize=8.5)
+    bar.outline.set_visible(False)
+    bar.set_label(_plain(heat.label), color=_TEXT, fontsize=8.5)
 
 
 def _draw_mark(ax: Any, mark: Mark) -> None:
@@ -158,6 +184,8 @@ def _draw_series(ax: Any, series: Series, place: Frame) -> Any:
         shared |= {"marker": "^", "linestyle": "none", "clip_on": False, "markersize": 7}
     elif series.kind == "points":
         shared |= {"marker": "o", "linestyle": "none"}
+        if series.role == "very_high":
+            shared |= {"marker": "x", "markersize": 6 * series.size, "markeredgewidth": 1.8}
     elif series.kind == "linked":
         shared |= {"marker": "o"}
     elif series.kind == "step":
@@ -214,7 +242,8 @@ def _draw_legend(ax: Any, handles: Sequence[tuple[Any, str]], where: str) -> Non
     lines, names = [line for line, _ in handles], [_named(name) for _, name in handles]
     options: dict[str, Any] = {"fontsize": 8.5, "labelcolor": _TEXT, "frameon": where == "best"}
     if where == "below":
-        columns = 1 if max(len(name) for name in names) > 45 else min(len(names), 3)
+        sizes = sorted(map(len, names), reverse=True)
+        columns = next((n for n in (3, 2) if n <= len(names) and sum(sizes[:n]) <= _LEGEND), 1)
         options |= {"loc": "upper left", "bbox_to_anchor": (-0.01, -0.13), "ncols": columns}
     else:
         options |= {"loc": "best", "framealpha": 0.85, "edgecolor": "none"}

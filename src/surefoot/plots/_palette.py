@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 from surefoot.errors import InputError
 
-__all__ = ["CYCLE", "GRID", "TEXT", "Style", "faded", "style"]
+__all__ = ["CYCLE", "GRID", "HEAT", "TEXT", "Style", "faded", "style"]
 
 # Every colour has a luminance of 0.13 to 0.3, so that its contrast is at least 3 : 1 both on white
 # and on a dark page; neighbours differ in hue and in luminance for all common kinds of sight.
 TEXT = "#737881"
 GRID = "rgba(128, 132, 140, 0.22)"
+
+
+HEAT = ("#fdf6c9", "#c9e4b5", "#7fcbb5", "#41a8bd", "#2b77ad", "#27408b", "#1c1f5c")
+"""Colours of a heat map from the smallest value to the largest: ever darker, for any sight."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ _STYLES = {
     "warning": Style(_CRIMSON),
     "muted": Style(_GREY),
     "second": Style(_VIOLET),
+    "ink": Style("#16202e"),  # on a heat map, whose light cells it crosses on any page
 }
 _COLOURS = (_BLUE, _ORANGE, _GREEN, _CRIMSON, _VIOLET, _CYAN, _BROWN, _GREY)
 _DASHES = ("solid", "dash")

@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 
 from surefoot._base.lazy import need
-from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
-from surefoot.plots._layout import CHARACTER, Frame, clipped, frame, is_empty, ordered
-from surefoot.plots._palette import GRID, TEXT, faded, style
-from surefoot.plots._scale import at, tick_texts, ticks
+from surefoot.plots._figure import Axis, FigureData, Heat, Mark, Panel, Series
+from surefoot.plots._layout import (
+    CHARACTER,
+    Frame,
+    axis_ticks,
+    clipped,
+    frame,
+    heat_edges,
+    heat_ticks,
+    is_empty,
+    ordered,
+)
+from surefoot.plots._palette import GRID, HEAT, TEXT, faded, style
+from surefoot.plots._scale import at, short
 
 __all__ = ["CONFIG", "plotly_spec", "to_plotly"]
 
@@ -27,6 +37,7 @@ _AXIS = 48  # pixels of the numbers and the label of the x axis
 _BUTTONS = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]
 CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "plotlyServerURL": ""}
 """Nothing in a figure offers to send it away."""
+_SCALE = 120  # pixels of the scale of a heat map
 _LEGEND_ROW = 20
 _LEGEND_CHARACTER = 6.3
 _PAGE = 660  # pixels that a legend is sure to have
@@ -58,6 +69,8 @@ def plotly_spec(figure: FigureData, *, bare: bool = False) -> dict[str, Any]:
         frames.append(place)
         names = ("x", "y") if index == 0 else (f"x{index + 1}", f"y{index + 1}")
         layout |= _axes(figure, index, place, names, domain)
+        if panel.heat is not None:
+            traces.append(_heat_trace(panel, panel.heat, names, domain))
         for series in ordered(panel):
             rank = panel.series.index(series) + 1
             traces += [
@@ -106,7 +119,9 @@ def _surround(
     layout["showlegend"] = bool(named)
     layout["legend"] = {"orientation": "h", "x": 0, "xanchor": "left", "yanchor": "bottom"}
     layout["legend"] |= {"yref": "container", "y": below / layout["height"]}
-    layout["margin"] = {"l": 62, "r": round(14 + CHARACTER * max(labels, default=0))}
+    has_heat = any(panel.heat is not None for panel in figure.panels)
+    beside = _SCALE if has_heat else 14 + CHARACTER * max(labels, default=0)
+    layout["margin"] = {"l": 62, "r": round(beside)}
     layout["margin"] |= {"t": top, "b": bottom}
     layout["meta"] = {"raise": raised, "legend": legend}
 
@@ -159,14 +174,48 @@ def _axis(axis: Axis, ends: tuple[float, float], most: int = 8) -> dict[str, Any
         "ticks": "",
         "automargin": True,
     }
-    if axis.log:
-        places = ticks(ends, log=True, most=most)
+    if axis.log or axis.ticks:
+        places, texts = axis_ticks(axis, ends, most)
         shown |= {"tickmode": "array", "tickvals": places}
-        shown |= {"ticktext": tick_texts(places)}
+        shown |= {"ticktext": [_safe(text) for text in texts]}
     else:
         large = max(abs(end) for end in ends) >= 1e4
         shown |= {"nticks": most + 1, "exponentformat": "SI" if large else "e", "minexponent": 4}
     return shown
+
+
+def _heat_trace(
+    panel: Panel, heat: Heat, names: tuple[str, str], domain: list[float]
+) -> dict[str, Any]:
+    """Return the cells, and their scale to the right of the panel."""
+    x, y = heat_edges(panel, heat)
+    places, texts = heat_ticks(heat)
+    last = len(HEAT) - 1
+    said = [[_percent(value) for value in row] for row in heat.z.tolist()]
+    scale = {"tickmode": "array", "tickvals": places, "ticktext": texts, "ticks": ""}
+    scale |= {"title": {"text": _safe(heat.label), "side": "right"}, "outlinewidth": 0}
+    scale |= {"thickness": 14, "xpad": 8, "len": domain[1] - domain[0], "ypad": 0}
+    scale |= {"y": (domain[0] + domain[1]) / 2}
+    return {
+        "type": "heatmap",
+        "name": _safe(heat.label),
+        "x": _numbers(x),
+        "y": _numbers(y),
+        "z": [_numbers(row) for row in heat.shades],
+        "zmin": 0,
+        "zmax": 1,
+        "xaxis": names[0],
+        "yaxis": names[1],
+        "colorscale": [[index / last, colour] for index, colour in enumerate(HEAT)],
+        "colorbar": scale,
+        "customdata": said,
+        "hoverongaps": False,
+        "hovertemplate": "lr %{x:.3~g}: %{customdata}<extra></extra>",
+    }
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"+{short(100 * value)} %"
 
 
 def _traces(
@@ -201,6 +250,9 @@ def _traces(
     if faint and series.kind == "line":
         trace["hoverinfo"] = "skip"
         del trace["hovertemplate"]
+    if series.kind == "points" and series.role == "very_high":
+        trace["marker"] |= {"symbol": "x-thin", "size": 9 * series.size}
+        trace["marker"]["line"] = {"color": look.colour, "width": 2}
     if lost:
         trace["marker"] |= {"symbol": "triangle-up", "size": 11}
         trace["cliponaxis"] = False

@@ -5,6 +5,8 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
+
 from surefoot.errors import InputError
 from surefoot.plots._figure import FigureData
 from surefoot.plots._matplotlib import save_matplotlib
@@ -50,16 +52,21 @@ def save(figure: FigureData, path: str | os.PathLike[str]) -> Path:
 
 
 def series_csv(figure: FigureData) -> str:
-    """Return the series as CSV text: panel, series, x, y, low, high."""
+    """Return the series as CSV text, and the cells of heat maps, which have a value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["panel", "series", "x", "y", "low", "high"])
+    writer.writerow(["panel", "series", "x", "y", "low", "high", "value"])
     for panel in figure.panels:
+        heat = panel.heat
+        if heat is not None:
+            for (row, column), value in np.ndenumerate(heat.z):
+                place = [f"{heat.x[column]:.8g}", f"{heat.y[row]:.8g}"]
+                writer.writerow([panel.y.label, heat.label, *place, "", "", f"{value:.8g}"])
         for series in panel.series:
             blank = [""] * len(series.x)
             low = blank if series.low is None else series.low
             high = blank if series.high is None else series.high
             for row in zip(series.x, series.y, low, high, strict=True):
                 cells = [value if value == "" else f"{value:.8g}" for value in row]
-                writer.writerow([panel.y.label, series.name, *cells])
+                writer.writerow([panel.y.label, series.name, *cells, ""])
     return text.getvalue()

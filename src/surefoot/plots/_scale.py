@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["at", "fit", "is_wide", "place", "short", "tick_texts", "ticks"]
+__all__ = ["at", "edges", "fit", "is_wide", "place", "short", "tick_texts", "ticks"]
 
 DECADES_FOR_LOG = 1.5
 """A loss that spans more decades than this is drawn on a logarithmic axis."""
@@ -103,6 +103,22 @@ def at(share: float, ends: tuple[float, float], *, log: bool) -> float:
         low, high = math.log10(ends[0]), math.log10(ends[1])
         return 10.0 ** (low * (1 - share) + high * share)
     return ends[0] * (1 - share) + ends[1] * share
+
+
+def edges(places: Sequence[float], *, log: bool) -> "np.ndarray":
+    """Return the n + 1 edges of the cells about n ascending places: half way to the neighbours.
+
+    Example:
+        >>> edges([1.0, 2.0, 4.0], log=False).tolist()
+        [0.5, 1.5, 3.0, 5.0]
+        >>> edges([1.0, 100.0], log=True).round(6).tolist()
+        [0.1, 10.0, 1000.0]
+    """
+    values = np.log10(places) if log else np.asarray(places, dtype=np.float64)
+    steps = np.diff(values) / 2 if len(values) > 1 else np.array([0.25 if log else 0.5])
+    inner = values[:-1] + steps[: len(values) - 1]
+    found = np.concatenate([[values[0] - steps[0]], inner, [values[-1] + steps[-1]]])
+    return 10.0**found if log else found
 
 
 def ticks(ends: tuple[float, float], *, log: bool = False, most: int = 8) -> list[float]:

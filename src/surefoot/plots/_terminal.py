@@ -8,14 +8,23 @@ import numpy as np
 
 from surefoot._base.checks import count
 from surefoot.plots._canvas import Canvas
-from surefoot.plots._figure import FigureData, Panel, Series
-from surefoot.plots._layout import Frame, TopLabel, clipped, frame, is_empty
-from surefoot.plots._scale import place, tick_texts, ticks
+from surefoot.plots._figure import FigureData, Heat, Panel, Series
+from surefoot.plots._layout import (
+    Frame,
+    TopLabel,
+    axis_ticks,
+    clipped,
+    frame,
+    heat_edges,
+    is_empty,
+)
+from surefoot.plots._scale import at, place, short
 
 __all__ = ["draw_text"]
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _POINTS = "●○◆◇■□"
+_SHADES = "█▓▒░ "  # of a heat map, from the smallest value to the largest
 
 
 def draw_text(figure: FigureData, width: int = 80, height: int = 20) -> str:
@@ -38,8 +47,7 @@ def draw_text(figure: FigureData, width: int = 80, height: int = 20) -> str:
 
 
 def _panel(figure: FigureData, panel: Panel, width: int, rows: int) -> list[str]:
-    heights = ticks(frame(figure, panel).y, log=panel.y.log, most=max(rows // 3, 2))
-    texts = tick_texts(heights)
+    heights, texts = axis_ticks(panel.y, frame(figure, panel).y, max(rows // 3, 2))
     gutter = max((len(tick) for tick in texts), default=0) + 1
     columns = width - gutter - 2
     spot = frame(figure, panel, width=7.0 * columns, height=16.0 * rows)
@@ -65,6 +73,8 @@ def _draw(canvas: Canvas, panel: Panel, spot: Frame) -> list[str]:
     letters = iter(_LETTERS if len(lines) > 1 else "")
     points = iter(_POINTS)
     legend: dict[int, str] = {}
+    if panel.heat is not None:
+        _heat(canvas, panel, panel.heat, spot)
     for number, series in enumerate(panel.series):
         if series.emphasis == "faint":
             continue
@@ -80,6 +90,8 @@ def _draw(canvas: Canvas, panel: Panel, spot: Frame) -> list[str]:
         for number, series in enumerate(panel.series)
         if number in legend and (series.in_legend or series.label or series.kind == "lost")
     ]
+    if panel.heat is not None:
+        listed.append(_shade_legend(panel.heat))
     levels = [f"╌ {mark.label}" for mark in panel.marks if mark.kind == "horizontal"]
     return listed + levels
 
@@ -97,6 +109,29 @@ def _draw_series(
         _put(canvas, x, y, sign)
     elif sign in _LETTERS:
         _tag(canvas, x, y, sign, number)
+
+
+def _heat(canvas: Canvas, panel: Panel, heat: Heat, spot: Frame) -> None:
+    """Shade each character by the cell in which its middle lies."""
+    across, up = heat_edges(panel, heat)
+    shades = heat.shades
+    for row in range(canvas.rows):
+        y = at(1 - (row + 0.5) / canvas.rows, spot.y, log=panel.y.log)
+        i = int(np.searchsorted(up, y)) - 1
+        for column in range(canvas.columns):
+            x = at((column + 0.5) / canvas.columns, spot.x, log=panel.x.log)
+            j = int(np.searchsorted(across, x)) - 1
+            inside = 0 <= i < len(heat.y) and 0 <= j < len(heat.x)
+            if inside and math.isfinite(shades[i, j]):
+                darkness = min(int(shades[i, j] * len(_SHADES)), len(_SHADES) - 1)
+                canvas.fill(column, row, _SHADES[darkness])
+
+
+def _shade_legend(heat: Heat) -> str:
+    """Return up to which value each shade goes."""
+    ends = [heat.value((index + 1) / len(_SHADES)) for index in range(len(_SHADES) - 1)]
+    shades = zip(_SHADES, ends, strict=False)
+    return "Above the best: " + ", ".join(f"{s} to +{short(100 * end, 2)} %" for s, end in shades)
 
 
 def _sign(series: Series, letters: Iterator[str], points: Iterator[str]) -> str:
@@ -179,8 +214,8 @@ def _below(panel: Panel, spot: Frame, columns: int) -> list[str]:
             axis[first : last + 1] = "━" * (last + 1 - first)
     numbers = [" "] * (columns + 8)
     free = 0
-    places = ticks(spot.x, log=panel.x.log, most=max(columns // 9, 2))
-    for tick, text in zip(places, tick_texts(places), strict=True):
+    places = axis_ticks(panel.x, spot.x, max(columns // 9, 2))
+    for tick, text in zip(*places, strict=True):
         column = round(place(tick, spot.x, log=panel.x.log) * (columns - 1))
         axis[column] = "┬"
         start = max(column - len(text) // 2, 0)

@@ -1,6 +1,7 @@
 """The U curve: loss against learning rate."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -37,19 +38,7 @@ def sensitivity_figure(result: Sensitivity) -> FigureData:
     axis = _loss_axis(result)
     top = math.inf if axis.range is None else axis.range[1]
     series = [*_members(result, top), _mean(result, top), *_diverged(result, top)]
-    best = result.best
-    series.append(
-        Series(
-            "best",
-            [best.lr],
-            [best.loss],
-            "points",
-            "good",
-            emphasis="strong",
-            size=1.6,
-            legend=False,
-        )
-    )
+    series += _best(result)
     lrs = [point.lr for point in result.points]
     x = Axis("learning rate", log=True, range=fit(lrs, log=True))
     name = f": {result.name}" if result.name else ""
@@ -113,7 +102,8 @@ def _diverged(result: Sensitivity, top: float) -> list[Series]:
     """Return where training failed: in place if that is on the axis, else at its top."""
     series: list[Series] = []
     failed = [point for point in result.points if point.diverged and point.loss <= top]
-    lost = [point for point in result.points if not point.loss <= top]
+    lost = [point for point in result.points if not point.loss <= top and point.seeds]
+    raised = [point.lr for point in result.points if point.failed]
     if failed:
         lrs, losses = [point.lr for point in failed], [point.loss for point in failed]
         series.append(Series("diverged", lrs, losses, "points", "very_high", emphasis="strong"))
@@ -122,22 +112,46 @@ def _diverged(result: Sensitivity, top: float) -> list[Series]:
         off = "not finite or above this axis"
         name = f"diverged: {off}" if all(point.diverged for point in lost) else off
         series.append(Series(name, lrs, losses, kind="lost", role="very_high"))
+    if raised:
+        nowhere = [math.nan] * len(raised)
+        series.append(Series("raised an exception", raised, nowhere, "lost", "muted"))
+    return series
+
+
+def _best(result: Sensitivity) -> list[Series]:
+    """Return the best measured point, and the interval of the fitted optimum at its height."""
+    best, fit = result.best, result.optimum
+    look: dict[str, Any] = {"emphasis": "strong", "size": 1.6, "legend": False}
+    series = [Series("best", [best.lr], [best.loss], "points", "good", **look)]
+    if fit is not None:
+        name = f"best rate of the fit, {100 * fit.level:.0f} % interval"
+        caliper: dict[str, Any] = {"emphasis": "strong", "size": 0.7}
+        lrs = [fit.low, fit.lr, fit.high]
+        series.append(Series(name, lrs, [fit.loss] * 3, "linked", "second", **caliper))
     return series
 
 
 def _marks(result: Sensitivity) -> tuple[Mark, ...]:
-    basin, best = result.basin, result.best
+    basin, best, fit = result.basin, result.best, result.optimum
     ends = [short(basin.low), short(basin.high)]
     low = f"≤ {ends[0]}" if basin.open_low else ends[0]
     high = f"≥ {ends[1]}" if basin.open_high else ends[1]
     said = f"only {ends[0]}" if ends[0] == ends[1] else f"{low} … {high}"
+    found = Mark("vertical", best.lr, f"best {short(best.lr)}", "good")
+    if fit is not None:
+        span = f"{short(fit.low)} … {short(fit.high)}"
+        found = Mark("vertical", fit.lr, f"best {short(fit.lr)} ({span})", "second")
     marks = [
-        Mark("vertical", best.lr, f"best {short(best.lr)}", "good"),
+        found,
         Mark("band", basin.low, f"basin {said}", "good", basin.high),
     ]
     if result.diverges_at is not None:
         said = f"diverges from {short(result.diverges_at)}"
         marks.append(Mark("vertical", result.diverges_at, said, "very_high"))
+    if result.extend_to is not None:
+        lrs = [point.lr for point in result.points]
+        end = min(lrs) if result.extend_to < min(lrs) else max(lrs)
+        marks.append(Mark("vertical", end, f"extend the grid to {short(result.extend_to)}", "high"))
     if math.isfinite(result.untrained):
         marks.append(Mark("horizontal", result.untrained, f"untrained {short(result.untrained)}"))
     return tuple(marks)

@@ -12,11 +12,12 @@ from surefoot.records.cost import Cost
 from surefoot.records.sensitivity import Sensitivity
 from surefoot.records.table import Table
 
-__all__ = ["Cell", "Failure", "Interaction", "RidgePoint", "Slope"]
+__all__ = ["Cell", "Failure", "Interaction", "RidgePoint", "Slope", "is_positive", "label"]
 
 _LEVEL = 0.9
 _QUANTILE = 1.6449  # of the normal distribution, two-sided, at this level
 _LEAST = 0.01  # no rate is known better than to 1 %
+_TOLD_APART = 4  # combinations of the other settings that a sentence can hold
 _BENT = 2.0  # from this misfit on the points bend away from one power law
 
 
@@ -90,7 +91,8 @@ class Slope(Record):
     level: float = _LEVEL
 
     def __str__(self) -> str:
-        return f"{self.exponent:.2f} ({self.low:.2f} … {self.high:.2f})"
+        exponent, low, high = (f"{value:.2f}" for value in (self.exponent, self.low, self.high))
+        return f"{exponent} ({low} … {high})".replace("-0.00", "0.00")
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,10 @@ class Interaction(Record):
         return Slope(law.exponent, law.exponent - reach, law.exponent + reach, law.misfit)
 
     def law(self, along: str | None = None, **at: Any) -> str:
-        """Return one sentence about how the best rate moves with one setting.
+        """Return in a sentence how the best rate moves with one setting.
+
+        Where other settings vary, the exponent stands there for each of their combinations, or
+        for all together where there are more than four.
 
         Args:
             along: the setting; None is the one that ``at`` leaves.
@@ -205,8 +210,14 @@ class Interaction(Record):
             InputError: a name or a value is not there.
         """
         along, cells = self._picked(along, at)
-        slope = self.slope(along, **at)
+        others = [name for name in self.names if name not in (along, *at)]
         means = _means([_ridge_point(cell, along) for cell in cells])
+        slope = self.slope(along, **at)
+        combinations = dict.fromkeys(tuple(c.settings[name] for name in others) for c in cells)
+        if slope is not None and 1 < len(combinations) <= _TOLD_APART:
+            each = [dict(zip(others, values, strict=True)) for values in combinations]
+            said = [f"{self.slope(along, **at, **one)} at {label(one)}" for one in each]
+            return f"Best lr ∝ {along}^b, with b = {'; '.join(said)}."
         if slope is None:
             listed = ", ".join(f"{lr:.3g} at {value}" for value, lr in means.items())
             return f"Best lr by {along}: {listed}."
@@ -265,6 +276,11 @@ class Interaction(Record):
         if name not in self.names:
             listed = f"they are {_listed(self.names)}" if self.names else "there is none at all"
             raise InputError(f"There is no setting {name!r}; {listed}.")
+
+
+def label(settings: Mapping[str, Any]) -> str:
+    """Return settings as a person writes them: ``batch_size=8, width=64``."""
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def is_positive(value: Any) -> bool:
