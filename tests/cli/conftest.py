@@ -17,6 +17,18 @@ def make():
     return trial
 
 
+def make_trial(batch_size, curvature=1.0, kind="sgd"):
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+    return sf.Trial(
+        model=slope,
+        optimizer=lambda model, lr: kinds[kind](model.parameters(), lr=lr),
+        train=[(curvature**0.5 * torch.ones(batch_size, 1), torch.full((batch_size, 1), 3.0))],
+        loss=torch.nn.functional.mse_loss,
+        steps=20,
+        name="toy",
+    )
+
+
 def slope():
     return torch.nn.Linear(1, 1, bias=False)
 

@@ -3,11 +3,12 @@
 import json
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from surefoot.records import Finding, RunWriter, Sensitivity
+from surefoot.records import Finding, Interaction, RunWriter, Sensitivity
 
 
 def document(said):
@@ -64,6 +65,63 @@ def test_sweep_tells_and_saves(surefoot, tmp_path):
     assert table[0].startswith("lr,loss")
     assert len(table) == 5
     Sensitivity.from_json((tmp_path / "out" / "sensitivity.json").read_text())
+
+
+def test_sweep_in_a_folder_writes_every_form(surefoot, tmp_path):
+    said = surefoot("sweep", "task.py:trial", "--lrs", "0.1,1", "--seeds", "1", "-o", "all")
+    assert said.code == 0
+    written = {path.name for path in (tmp_path / "all").iterdir()}
+    assert written == {f"sensitivity.{ending}" for ending in ("json", "html", "png", "csv")}
+    assert all(name in said.out for name in written)
+
+
+@pytest.mark.parametrize("backend", ["loop", "fused"])
+def test_sweep_trains_with_the_backend_asked_for(surefoot, backend):
+    words = ["sweep", "task.py:trial", "--lrs", "0.1,1", "--backend", backend, "--exact"]
+    assert document(surefoot(*words, "--json"))["engine"]["backend"] == backend
+    assert f"Engine: {backend}, " in surefoot(*words).out
+
+
+def test_sweep_refines_around_the_best_within_its_tolerance(surefoot):
+    words = ["sweep", "task.py:trial", "--lrs", "0.01:1:1", "--seeds", "1", "--json"]
+    rough, fine = (document(surefoot(*words, *more)) for more in ([], ["--refine", "2"]))
+    assert len(rough["points"]) == 3
+    assert len(fine["points"]) > 4
+    assert fine["best"]["loss"] <= rough["best"]["loss"]
+    assert document(surefoot(*words, "--tolerance", "0.5"))["basin"]["tolerance"] == 0.5
+
+
+def test_sweep_takes_rates_around_the_usual_one_of_the_optimizer(surefoot):
+    found = document(surefoot("sweep", "task.py:trial", "--seeds", "1", "--json"))
+    lrs = [point["lr"] for point in found["points"]]
+    assert max(lrs) == 10
+    assert all(b / a == pytest.approx(10 ** (1 / 3), rel=1e-3) for a, b in pairwise(lrs))
+
+
+def test_sweep_over_settings_tells_how_the_best_rate_moves(surefoot, tmp_path):
+    over = ["--over", "batch_size=4", "--over", "curvature=1,4.0,16", "--lrs", "0.001:1:3"]
+    words = ["sweep", "task.py:make_trial", *over, "--seeds", "1"]
+    said = surefoot(*words, "-o", "out")
+    assert said.code == 0, said.err
+    for shown in ("toy", "curvature", "best lr", "Best lr", "Engine of", "Cost:"):
+        assert shown in " ".join(said.out.split()), shown
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"interaction.{ending}" for ending in ("json", "html", "png", "csv")}
+    found = Interaction.from_dict(document(surefoot(*words, "--json")))
+    assert found.values("curvature") == (1, 4.0, 16)
+    edges = [cell.sensitivity.diverges_at for cell in found.cells]
+    # gradient descent on curvature c diverges above 1 / c: the loss is the square, not its half
+    assert edges[2] < edges[1] < 1
+    assert all(edge > 1 / c for edge, c in zip(edges[1:], (4, 16), strict=True))
+
+
+def test_values_of_a_setting_are_whole_numbers_numbers_or_text(surefoot):
+    words = ["sweep", "task.py:make_trial", "--over", "kind=sgd,adam", "--over", "batch_size=4"]
+    found = document(surefoot(*words, "--lrs", "0.1,0.3", "--seeds", "1", "--json"))
+    assert [cell["settings"] for cell in found["cells"]] == [
+        {"kind": "sgd", "batch_size": 4},
+        {"kind": "adam", "batch_size": 4},
+    ]
 
 
 @pytest.mark.parametrize("ending", ["html", "png", "svg", "json", "csv"])

@@ -66,7 +66,12 @@ def test_a_file_imports_only_from_its_package_and_from_lower_floors(path):
         assert FLOORS[other] < FLOORS[home], f"{home} (floor {FLOORS[home]}) imports {name}"
 
 
-ALLOWED = {0: {"rich"}, 1: {"numpy"}, 2: {"numpy", "rich"}, 6: {"numpy", "rich", "plotly", "matplotlib"}}
+ALLOWED = {
+    0: {"rich"},
+    1: {"numpy"},
+    2: {"numpy", "rich"},
+    6: {"numpy", "rich", "plotly", "matplotlib"},
+}
 """What each floor may load besides the standard library; rich only to show on a terminal."""
 
 
@@ -280,7 +285,10 @@ def test_the_command_has_these_options_and_no_others():
     assert surface == {
         "demo": ["--json", "--to"],
         "find": ["--effort", "--json", "--out", "--schedule", "-o", "task"],
-        "sweep": ["--json", "--lrs", "--out", "--seeds", "-o", "task"],
+        "sweep": [
+            "--backend", "--exact", "--json", "--lrs", "--no-exact", "--out", "--over",
+            "--randomness", "--refine", "--seeds", "--tolerance", "--workers", "-o", "task",
+        ],
         "diagnose": ["--json", "path"],
         "schedule": [
             "--allow-functions", "--beta2", "--compare", "--json", "--lr", "--out",

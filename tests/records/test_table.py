@@ -28,7 +28,7 @@ def test_plain_text_is_aligned_and_marks_the_best():
         "digits",
         "   lr    loss  seeds  note",
         "0.001     0.5      3  x",
-        "  0.1  0.3333      3               ← best",
+        "  0.1  0.3333      3               ★",
         "   10     inf      3  a <b> [red]",
     ]
     assert str(Table(["a", "b"], [])) == "a  b"
@@ -57,7 +57,7 @@ def test_the_terminal_shows_the_best_in_green_and_the_bad_in_red():
     coloured = shown(TABLE, force_terminal=True, color_system="standard").splitlines()
     best, bad = coloured[-3], coloured[-2]
     assert "\x1b[1;32m" in best
-    assert "← best" in best
+    assert "★" in best
     assert "\x1b[31m" in bad
     assert "a <b> [red]" in shown(TABLE)
 

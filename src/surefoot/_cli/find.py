@@ -9,6 +9,7 @@ from surefoot._cli.output import (
     JsonOption,
     OutOption,
     TaskArgument,
+    check_out,
     draw,
     save_noun,
     say,
@@ -32,6 +33,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Find a good learning rate by cheap trial."""
+    check_out(out)
     need("torch", "to train")
     from surefoot._cli.task import load_trial
     from surefoot._find import find

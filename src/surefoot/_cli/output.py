@@ -7,22 +7,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from surefoot._base.codec import Record
 from surefoot.errors import InputError
 from surefoot.plots import figure, save, text
+from surefoot.records import Table
 
 __all__ = [
     "FIGURE_ENDINGS",
     "JsonOption",
     "OutOption",
     "TaskArgument",
+    "check_out",
     "complain",
     "console",
     "draw",
     "save_noun",
     "say",
+    "show",
     "show_facts",
     "show_table",
     "tell_json",
@@ -72,9 +75,14 @@ def draw(noun: object, *, height: int = 16) -> None:
     typer.echo(text(figure(noun), width=width, height=height))
 
 
+def show(table: Table) -> None:
+    """Print a table of a noun."""
+    console().print(table)
+
+
 def show_facts(title: str, facts: list[tuple[str, str]]) -> None:
     """Print names and what they are."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table = RichTable(title=title, title_justify="left", title_style="bold", show_header=False)
     for name, value in facts:
         table.add_row(escape(name), escape(value))
     console().print(table)
@@ -82,7 +90,7 @@ def show_facts(title: str, facts: list[tuple[str, str]]) -> None:
 
 def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; all columns but the first are aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = RichTable(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
@@ -90,33 +98,53 @@ def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     console().print(table)
 
 
-def save_noun(noun: Record, path: Path, *, table: str | None = None) -> list[Path]:
+def check_out(path: Path | None) -> None:
+    """Refuse a path that :func:`save_noun` cannot save to; called before anything is trained.
+
+    Raises:
+        InputError: it ends in something else.
+    """
+    known = FIGURE_ENDINGS | {".json"}
+    if path is not None and not _is_folder(path) and path.suffix.lower() not in known:
+        listed = " ".join(sorted(known))
+        raise InputError(f"--out must end in one of {listed}, or name a folder, not {str(path)!r}.")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() or not path.suffix
+
+
+def save_noun(noun: Record, path: Path, *, table: Table | None = None) -> list[Path]:
     """Save a noun to a file by its ending, or all forms of it to a folder.
 
     Args:
         noun: what to save.
         path: a file, or a folder, which is made if it is not there.
-        table: the noun as CSV text, for the folder.
+        table: the noun as a table, which is then its CSV; without one that is the figure's series.
 
     Returns:
         The files written.
     """
+    if _is_folder(path):
+        stem = path / type(noun).__name__.lower()
+        endings = [".json", *([] if table is None else [".csv"]), ".html", ".png"]
+        return [_save_file(noun, stem.with_suffix(each), table) for each in endings]
+    return [_save_file(noun, path, table)]
+
+
+def _save_file(noun: Record, path: Path, table: Table | None) -> Path:
     ending = path.suffix.lower()
     if ending == ".json":
+        return _write(path, noun.to_json(indent=2) + "\n")
+    if ending == ".csv" and table is not None:
+        return _write(path, table.to_csv())
+    return Path(save(figure(noun), path))
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(noun.to_json(indent=2) + "\n", encoding="utf-8")
-        return [path]
-    if ending in FIGURE_ENDINGS:
-        return [Path(save(figure(noun), path))]
-    if ending and not path.is_dir():
-        listed = " ".join(sorted(FIGURE_ENDINGS | {".json"}))
-        raise InputError(f"--out must end in one of {listed}, or name a folder, not {str(path)!r}.")
-    path.mkdir(parents=True, exist_ok=True)
-    stem = path / type(noun).__name__.lower()
-    written = [stem.with_suffix(".json"), stem.with_suffix(".html")]
-    for file in written:
-        save_noun(noun, file)
-    if table is not None:
-        written.append(stem.with_suffix(".csv"))
-        written[-1].write_text(table, encoding="utf-8")
-    return written
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
+    return path

@@ -1,6 +1,7 @@
-"""``surefoot sweep``: the U curve of a trial."""
+"""``surefoot sweep``: the U curve of a trial, or one for each combination of some settings."""
 
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,41 +10,100 @@ from surefoot._cli.output import (
     JsonOption,
     OutOption,
     TaskArgument,
+    check_out,
     draw,
     save_noun,
     say,
-    show_table,
+    show,
     tell_json,
 )
 from surefoot.errors import InputError
-from surefoot.records import Point
+from surefoot.records import Engine, Interaction, Sensitivity
 
-__all__ = ["command", "read_lrs"]
+__all__ = ["command", "read_lrs", "read_over"]
 
 
 def command(
     task: TaskArgument,
     lrs: Annotated[
-        str, typer.Option(help="LOW:HIGH:PER_DECADE, or a list such as 0.001,0.01,0.1.")
-    ] = "1e-6:10:2",
+        str | None,
+        typer.Option(
+            help="LOW:HIGH:PER_DECADE, or a list such as 0.001,0.01,0.1; by default three for each "
+            "decade around the usual rate of the optimizer."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings for each rate.")] = 3,
+    refine: Annotated[
+        int, typer.Option(help="Rounds that each add two rates around the best.")
+    ] = 0,
+    tolerance: Annotated[
+        float, typer.Option(help="How much worse than the best is in the basin: 0.1 is 10 %.")
+    ] = 0.1,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=V1,V2",
+            help="One sweep for each of these values, passed to the function by name; "
+            "with several, for each combination.",
+        ),
+    ] = None,
+    backend: Annotated[
+        Literal["auto", "loop", "processes", "fused"],
+        typer.Option(help="How members are trained; auto takes what is right and quicker."),
+    ] = "auto",
+    exact: Annotated[
+        bool | None,
+        typer.Option(
+            help="Of fused members: an optimizer for each, or one for all where that holds; by "
+            "default what is quicker.",
+            show_default=False,
+        ),
+    ] = None,
+    randomness: Annotated[
+        Literal["same", "different"],
+        typer.Option(help="Whether the members of a seed draw the same numbers, for dropout say."),
+    ] = "same",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; by default one for each core.")
+    ] = None,
     out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train at many learning rates and draw the U curve."""
+    """Train at many learning rates and draw the U curve.
+
+    Examples:
+      surefoot sweep task.py:trial
+
+      surefoot sweep task.py:trial --lrs 1e-4:1:4 --seeds 5 --refine 2 -o results
+
+      surefoot sweep task.py:make_trial --over batch_size=32,128,512 --over width=64,256
+    """
+    check_out(out)
     need("torch", "to train")
-    from surefoot._cli.task import load_trial
+    from surefoot._cli.task import load_task, load_trial
     from surefoot._sweep import sweep
 
-    rates = read_lrs(lrs)
-    result = sweep(load_trial(task), rates, seeds=seeds)
-    files = [] if out is None else save_noun(result, out, table=result.table().to_csv())
+    settings = read_over(over or [])
+    result = sweep(
+        load_task(task) if settings else load_trial(task),  # type: ignore[arg-type]
+        None if lrs is None else read_lrs(lrs),
+        over=settings or None,  # type: ignore[arg-type]
+        seeds=seeds,
+        refine=refine,
+        tolerance=tolerance,
+        backend=backend,
+        exact=exact,
+        randomness=randomness,
+        workers=workers,
+    )
+    files = [] if out is None else save_noun(result, out, table=result.table())
     if json:
         tell_json(result)
         return
     draw(result)
-    columns = ["lr", result.metric, "90 % interval", "diverged"]
-    show_table(result.name or task, columns, [_row(p, p is result.best) for p in result.points])
+    show(result.table())
+    for engine in _engines(result):
+        say(engine)
     say(f"Cost: {result.cost}.")
     for file in files:
         say(f"saved {file}")
@@ -78,8 +138,49 @@ def read_lrs(words: str) -> tuple[float, ...]:
         ) from None
 
 
-def _row(point: Point, best: bool) -> list[str]:
-    interval = f"{point.low:.4g} … {point.high:.4g}" if point.seeds > 1 else "–"
-    diverged = f"{point.diverged} of {point.seeds}" if point.diverged else ""
-    mark = "  ← best" if best else ""
-    return [f"{point.lr:.3g}{mark}", f"{point.loss:.4g}", interval, diverged]
+def read_over(words: list[str]) -> dict[str, list[int | float | str]]:
+    """Return the values of each setting that ``NAME=V1,V2`` gives: whole numbers, numbers or text.
+
+    Raises:
+        InputError: one of the words is something else, or names a setting again.
+
+    Example:
+        >>> read_over(["batch_size=32,128", "decay=0,1e-2", "kind=wide,deep"])
+        {'batch_size': [32, 128], 'decay': [0, 0.01], 'kind': ['wide', 'deep']}
+    """
+    found: dict[str, list[int | float | str]] = {}
+    for word in words:
+        name, equals, listed = word.partition("=")
+        name, values = name.strip(), [value.strip() for value in listed.split(",")]
+        if not equals or not name.isidentifier() or not all(values):
+            raise InputError(f"--over must be NAME=V1,V2, such as batch_size=32,128, not {word!r}.")
+        if name in found:
+            raise InputError(f"--over names {name!r} twice; give all its values at once.")
+        found[name] = [_value(value) for value in values]
+    return found
+
+
+def _value(word: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def _engines(result: Sensitivity | Interaction) -> list[str]:
+    """Return a line for each backend that trained members, with the reason of its first sweep."""
+    if isinstance(result, Sensitivity):
+        return [f"Engine: {engine.backend}, {engine.reason}." for engine in _known(result)]
+    used = [engine for cell in result.cells for engine in _known(cell.sensitivity)]
+    counts = Counter(engine.backend for engine in used)
+    first = {engine.backend: engine.reason for engine in reversed(used)}
+    return [
+        f"Engine of {count} of {len(used)} sweeps: {backend}, {first[backend]}."
+        for backend, count in counts.items()
+    ]
+
+
+def _known(result: Sensitivity) -> list[Engine]:
+    return [] if result.engine is None else [result.engine]

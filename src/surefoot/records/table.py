@@ -13,7 +13,7 @@ from surefoot.errors import InputError
 
 __all__ = ["Table"]
 
-_MARK = "← best"
+_MARK = "★"
 _STYLES = {"best": "bold green", "bad": "red"}
 _CSS = {"best": "font-weight:bold;color:green", "bad": "color:#b00"}
 
@@ -26,7 +26,7 @@ class Table:
         columns: their names, each another.
         rows: as many values in each as there are columns.
         title: what stands above it.
-        best: index of the row that is marked as the best; None marks none.
+        best: index of the row that is marked as the best, by ★; None marks none.
         bad: indices of the rows in which something went wrong; a terminal shows them in red.
 
     Raises:
@@ -37,7 +37,7 @@ class Table:
         >>> print(table)
           lr    loss
         0.01    0.53
-         0.1  0.1235  ← best
+         0.1  0.1235  ★
         >>> table.to_csv().splitlines()
         ['lr,loss', '0.01,0.53', '0.1,0.123456']
     """
@@ -95,10 +95,17 @@ class Table:
         return "\n".join(lines)
 
     def __rich__(self) -> Any:
+        from rich.box import SIMPLE_HEAD
         from rich.markup import escape
         from rich.table import Table as RichTable
 
-        table = RichTable(title=escape(self.title) or None, title_justify="left")
+        table = RichTable(
+            title=escape(self.title) or None,
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
         for column, right in zip(self.columns, self._numeric(), strict=True):
             table.add_column(escape(column), justify="right" if right else "left", overflow="fold")
         if self.best is not None:
