@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from surefoot._engine.random_state import RandomState
 from surefoot.errors import InputError
 
 __all__ = [
     "Batches",
+    "asleep",
     "checksum",
+    "copied",
     "map_leaves",
     "plain",
     "sample_count",
@@ -63,10 +66,11 @@ class Batches:
             self._begin_again()
         while number >= self._next:
             self._keep(self._draw())
-        return map_leaves(_copied, self._kept[number])
+        return copied(self._kept[number])
 
     def forget(self) -> None:
         """Free the memory; the batches are drawn again, the same, if they are asked for."""
+        self._loader = asleep(self._source)
         self._random = RandomState.seeded(self._seed)
         self._generators = [(each, _seeded(each, self._seed)) for each in _generators(self._source)]
         self._iterator = None
@@ -124,7 +128,7 @@ class Batches:
     def _following(self) -> Any:
         for _ in range(2):
             if self._iterator is None:
-                self._iterator = iter(self._source)
+                self._iterator = iter(self._loader)
             try:
                 return next(self._iterator)
             except StopIteration:
@@ -135,6 +139,19 @@ class Batches:
                 "list(train) or a DataLoader."
             )
         raise InputError("train must hold at least one batch; it is empty.")
+
+
+def asleep(source: Any) -> Any:
+    """Return a twin of a DataLoader whose workers are not up; anything else as it is.
+
+    With ``persistent_workers`` a loader draws other numbers once they are up, so that its batches
+    would depend on who iterated it before.
+    """
+    if not isinstance(source, DataLoader):
+        return source
+    twin = copy.copy(source)
+    twin._iterator = None
+    return twin
 
 
 def _generators(source: object) -> list[torch.Generator]:
@@ -171,8 +188,9 @@ def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
     return function(batch)
 
 
-def _copied(leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
+def copied(batch: Any) -> Any:
+    """Return the batch with tensors of its own, so that it may be changed in place."""
+    return map_leaves(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, batch)
 
 
 def sample_count(batch: Any) -> int:

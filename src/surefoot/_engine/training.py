@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._engine import groups
-from surefoot._engine.batches import Batches, plain, sample_count
+from surefoot._engine.batches import Batches, copied, plain, sample_count
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
@@ -202,7 +202,7 @@ def _average(trial: Trial, model: nn.Module) -> float:
     total, samples = 0.0, 0
     for batch in trial.validate:  # type: ignore[union-attr]
         count = sample_count(batch)
-        total += float(trial.compute_loss(model, batch)) * count
+        total += float(trial.compute_loss(model, copied(batch))) * count
         samples += count
     if not samples:
         raise InputError("validate must hold at least one batch; it is empty.")

@@ -23,6 +23,9 @@ ROUNDING = 1e-4
 ROUNDING_AUTOCAST = 0.05
 """The same in mixed precision."""
 
+NEGLIGIBLE = 0.1
+"""A gradient that differs by rounding of this share of the largest one makes no difference."""
+
 GROWTH = 0.05
 """By this share of how far they moved, losses and weights may differ after some updates."""
 
@@ -86,19 +89,22 @@ class _Comparison:
 
     def __init__(self, rounding: float) -> None:
         self._rounding = rounding
+        self._noise: set[str] = set()
+        """Parameters whose gradient is rounding alone, as that of a bias before BatchNorm."""
 
     def grads(self, model: nn.Module, fused: dict[str, Tensor | None]) -> None:
         """Compare the gradients of the first update, which all begin alike."""
         alone = {name: p.grad for name, p in model.named_parameters() if name in fused}
-        sizes = [float(grad.norm()) for grad in alone.values() if grad is not None]
-        slack = 0.01 * max(sizes, default=0.0)  # a bias before BatchNorm has rounding for gradient
+        sizes = {name: float(grad.norm()) for name, grad in alone.items() if grad is not None}
+        slack = NEGLIGIBLE * max(sizes.values(), default=0.0)
+        self._noise |= {name for name, size in sizes.items() if size <= self._rounding * slack}
         for name, grad in alone.items():
             other = fused[name]
             if grad is None or other is None:
                 same = grad is other
             else:
                 off = float((grad - other).norm())
-                same = not (off > self._rounding * (float(grad.norm()) + slack))
+                same = not (off > self._rounding * (sizes[name] + slack))
             if not same:
                 raise Unfit(f"the gradient of its parameter {name!r} comes out different")
 
@@ -117,6 +123,8 @@ class _Comparison:
         Not where to: where a gradient is rounding, Adam moves by the lr in a direction of chance.
         """
         for name, end in _copied(model).items():
+            if name in self._noise:
+                continue
             moved, other = ((each - start[name]).double().norm() for each in (end, fused[name]))
             allowed = GROWTH * float(moved) + self._rounding * float(start[name].double().norm())
             if abs(float(moved) - float(other)) > allowed:

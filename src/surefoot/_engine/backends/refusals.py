@@ -5,7 +5,7 @@ from torch.optim import Optimizer
 
 from surefoot._engine.backends._backend import Unfit
 
-__all__ = ["reason", "refuse_foreign_parameters", "refuse_hooks"]
+__all__ = ["reason", "refuse_foreign_parameters", "refuse_model"]
 
 _KNOWN = {
     "data-dependent control flow": "it branches on the values of tensors",
@@ -39,8 +39,11 @@ def refuse_foreign_parameters(model: nn.Module, optimizer: Optimizer) -> None:
         raise Unfit("its optimizer also trains parameters that are not the model's")
 
 
-def refuse_hooks(model: nn.Module) -> None:
-    """Refuse gradient hooks on parameters: the stacked ones would not call them."""
+def refuse_model(model: nn.Module) -> None:
+    """Refuse recurrent layers, which keep their weights apart, and gradient hooks on parameters."""
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            raise Unfit(f"it has an nn.{type(module).__name__}, which torch cannot stack")
     for name, parameter in model.named_parameters():
         if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
             raise Unfit(f"its parameter {name!r} has a gradient hook, which would not be called")

@@ -1,16 +1,20 @@
 """K models of one kind as one: each tensor stacked, member first."""
 
-from typing import Any
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from surefoot._engine.backends._backend import Randomness
-from surefoot._engine.backends.refusals import refuse_hooks
+from surefoot._engine.backends.refusals import refuse_model
 from surefoot._engine.trial import Trial
 
 __all__ = ["Stack"]
+
+Tensors = dict[str, Tensor]
 
 
 class Stack:
@@ -18,8 +22,8 @@ class Stack:
 
     Trainable parameters and buffers are stacked to [K, …]. Frozen parameters, which nothing
     changes, are those of the first model, not copied. The loss is computed by the user's own
-    callables: model and objective run as one module whose tensors are exchanged, so that an
-    objective that reads ``model[0].weight`` reads each member's.
+    callables on the first model, whose tensors are exchanged meanwhile: so an objective that reads
+    ``model[0].weight`` reads each member's.
 
     Args:
         trial: what computes the loss.
@@ -27,13 +31,14 @@ class Stack:
         count: K.
 
     Raises:
-        Unfit: a parameter has a gradient hook.
+        Unfit: it cannot be stacked.
     """
 
     def __init__(self, trial: Trial, model: nn.Module, count: int) -> None:
-        refuse_hooks(model)
+        refuse_model(model)
+        self._trial = trial
         self._model = model
-        self._task = _Task(trial, model)
+        self._places = _places(model)
         self._buffers = {name: _repeated(each, count) for name, each in model.named_buffers()}
         self.parameters = {
             name: _repeated(parameter, count).requires_grad_()
@@ -45,12 +50,12 @@ class Stack:
     def losses(self, batch: Any, randomness: Randomness) -> Tensor:
         """Return the loss of each member on the batch, [K], ready for backward."""
 
-        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Any:
-            tensors = {f"model.{name}": value for name, value in (parameters | buffers).items()}
-            return functional_call(self._task, tensors, (batch,))
+        def one(parameters: Tensors, buffers: Tensors) -> tuple[Tensor, Tensors]:
+            with self._exchanged(parameters | buffers):
+                loss = self._trial.compute_loss(self._model, batch)
+                return loss, dict(self._model.named_buffers())
 
-        together = vmap(one, randomness=randomness)
-        losses, buffers = together(self.parameters, self._buffers)
+        losses, buffers = vmap(one, randomness=randomness)(self.parameters, self._buffers)
         self._buffers = {name: buffer.contiguous() for name, buffer in buffers.items()}
         return losses
 
@@ -68,22 +73,49 @@ class Stack:
                 if name in self.parameters:
                     parameter.data = self.parameters[name].detach()[index]
             for name, buffer in self._model.named_buffers():
-                buffer.data = self._buffers[name][index]
+                buffer.data = self._buffers[name].detach()[index]
         return self._model
 
+    @contextmanager
+    def _exchanged(self, tensors: Tensors) -> Generator[None]:
+        """Let the model hold other tensors inside the block, wherever it holds its own."""
+        own = [(place, place.held[place.key]) for place in self._places]
+        try:
+            for place, tensor in own:
+                place.held[place.key] = tensors.get(place.name, tensor)
+            yield
+        finally:
+            for place, tensor in own:
+                place.held[place.key] = tensor
 
-class _Task(nn.Module):
-    """Model and objective as one module, so that the objective too sees exchanged tensors."""
 
-    def __init__(self, trial: Trial, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self._trial = trial
+class _Place(NamedTuple):
+    """Where a module holds a tensor, and the name of that tensor in the model."""
 
-    def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and the buffers as they are after it."""
-        loss = self._trial.compute_loss(self.model, batch)
-        return loss, dict(self.model.named_buffers())
+    held: dict[str, Tensor]
+    key: str
+    name: str
+
+
+def _places(model: nn.Module) -> list[_Place]:
+    """Return every place of every module, each once; tied tensors have one name at all places."""
+    found: list[_Place] = []
+    for names, attribute in (
+        (_names(model.named_parameters()), "_parameters"),
+        (_names(model.named_buffers()), "_buffers"),
+    ):
+        for module in model.modules():
+            held: dict[str, Tensor | None] = getattr(module, attribute)
+            found += [
+                _Place(held, key, names[id(each)])  # type: ignore[arg-type]
+                for key, each in held.items()
+                if each is not None
+            ]
+    return found
+
+
+def _names(tensors: Iterable[tuple[str, Tensor]]) -> dict[int, str]:
+    return {id(tensor): name for name, tensor in tensors}
 
 
 def _repeated(tensor: Tensor, count: int) -> Tensor:
