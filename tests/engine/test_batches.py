@@ -1,4 +1,6 @@
+import copy
 from collections import UserDict
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -6,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from surefoot import InputError
-from surefoot._engine.batches import Batches, map_leaves, sample_count
+from surefoot._engine.batches import Batches, checksum, map_leaves, sample_count, usual_window
 from tests.exact import assert_same, rng_state
 
 DATA = TensorDataset(torch.arange(10.0))
@@ -113,3 +115,123 @@ def test_mapping_keeps_the_kinds_of_containers():
     batch = {"a": Pair(torch.ones(1), [torch.ones(1)]), "b": (1, "x")}
     mapped = map_leaves(lambda leaf: leaf + 1 if isinstance(leaf, torch.Tensor) else leaf, batch)
     assert_same(mapped, {"a": Pair(torch.full((1,), 2.0), [torch.full((1,), 2.0)]), "b": (1, "x")})
+
+
+class Counted:
+    """Batches of 400 bytes; counts the passes over them and how many were drawn."""
+
+    def __init__(self, length=10):
+        self.length = length
+        self.passes = self.drawn = 0
+
+    def __iter__(self):
+        self.passes += 1
+        for number in range(self.length):
+            self.drawn += 1
+            yield torch.rand(100) + number
+
+
+def all_of(batches, count):
+    return torch.stack([batches[number] for number in range(count)])
+
+
+@pytest.mark.parametrize("window", [0, 400, 1000, 3999])
+def test_past_the_window_each_member_makes_one_pass_and_gets_the_same(window):
+    source = Counted()
+    batches = Batches(source, 3, window=window)
+    expected = all_of(Batches(Counted(), 3), 10)
+    for member in range(1, 4):
+        assert torch.equal(all_of(batches, 10), expected)
+        assert (source.passes, source.drawn) == (member, 10 * member)
+
+
+def test_in_the_window_all_members_share_one_pass():
+    source = Counted()
+    batches = Batches(source, 3, window=4000)
+    for _ in range(3):
+        all_of(batches, 10)
+    assert source.drawn == 10
+
+
+@pytest.mark.parametrize("window", [0, 900])
+def test_two_readers_in_turn_past_the_window_are_both_right(window):
+    batches = Batches(loader(), 3, window=window)
+    expected = drawn(Batches(loader(), 3), 12)
+    order = [11, 0, 10, 1, 9, 2, 8, 3, 3, 11]
+    assert [batches[number][0].tolist() for number in order] == [expected[n] for n in order]
+
+
+def test_no_more_than_the_window_is_kept():
+    batches = Batches(Counted(), 3, window=1000)
+    kept = []
+    for number in range(25):
+        batches[number]
+        kept.append(batches._size)
+    assert max(kept) == 800
+    assert sorted(batches._kept) == [23, 24]
+
+
+def test_a_source_that_does_not_give_the_same_again_past_the_window_is_refused():
+    class Forgetful(Counted):
+        def __iter__(self):
+            for batch in super().__iter__():
+                yield batch + self.passes * 1e-3
+
+    batches = Batches(Forgetful(), 3, window=1000)
+    all_of(batches, 10)
+    with pytest.raises(InputError, match=r"train gives another batch 0 .* randomness of its own"):
+        batches[0]
+
+
+def test_what_was_forgotten_is_drawn_again_the_same():
+    source = Counted()
+    batches = Batches(source, 3)
+    first = all_of(batches, 15)
+    batches.forget()
+    assert not batches._kept
+    assert torch.equal(all_of(batches, 15), first)
+    assert source.passes == 4
+
+
+def test_a_loader_with_lasting_workers_gives_the_same_whoever_iterated_it_before():
+    options = {"num_workers": 1, "persistent_workers": True, "generator": torch.Generator()}
+    source = DataLoader(DATA, batch_size=4, shuffle=True, **options)
+    plain = DataLoader(DATA, batch_size=4, shuffle=True, generator=torch.Generator())
+    expected = drawn(Batches(plain, 3), 1)
+    assert source._iterator is None
+    batches = Batches(source, 3)
+    assert drawn(batches, 1) == expected
+    batches.forget()
+    assert drawn(batches, 1) == expected
+    assert source._iterator is None
+
+
+X = torch.arange(6.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (X, X + 1e-6),
+        (X.bfloat16(), -X.bfloat16()),
+        (X > 2, X > 3),
+        (torch.complex(X, X), torch.complex(X, -X)),
+        (X.to_sparse(), (X + 1).to_sparse()),
+        (X.numpy(), X.numpy() + 1),
+        (X.reshape(2, 3).T, X.reshape(3, 2)),
+        (torch.tensor(1.0), torch.tensor(2.0)),
+        ({"x": X, "y": 1}, {"x": X, "y": 2}),
+        ((X, "a"), (X, "b")),
+        (torch.zeros(9000), torch.ones(9000)),
+    ],
+)
+def test_a_checksum_tells_batches_apart_and_is_the_same_for_copies(one, other):
+    assert checksum(one) != checksum(other)
+    assert checksum(one) == checksum(map_leaves(copy.copy, one))
+
+
+def test_the_usual_window_is_a_quarter_of_the_free_memory_and_two_gib_at_most():
+    assert 0 < usual_window() <= 2 * 2**30
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    assert usual_window() <= 0.3 * free

@@ -8,7 +8,7 @@ import pickle
 import sys
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,28 @@ import torch
 from torch.utils.data import DataLoader
 
 from surefoot._engine.backends._backend import Plan, Unfit, shards
-from surefoot._engine.batches import Batches, checksum, usual_window
+from surefoot._engine.batches import Batches, asleep, checksum, usual_window
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.source import Origin, load_again, modules, origin
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 
-__all__ = ["WAITING", "Parcel", "check_fingerprint", "open_board", "receive", "send", "unfit"]
+__all__ = [
+    "STOP",
+    "WAITING",
+    "Parcel",
+    "check_fingerprint",
+    "open_board",
+    "receive",
+    "send",
+    "unfit",
+]
 
 WAITING = -1
 """On the board: no worker has begun with that member."""
+
+STOP = 1
+"""In the last cell of the board: nobody waits for the members any more."""
 
 _FIRST = 2
 """Batches of a seed that must be the same in a worker."""
@@ -53,7 +65,7 @@ class Parcel:
     """
 
     plan: Plan
-    expected: Mapping[int, Mapping[str, int]]
+    expected: Mapping[int, Mapping[str, int | str]]
     window: int
     filters: list[Any]
 
@@ -71,16 +83,16 @@ def send(plan: Plan, folder: str, workers: int) -> None:
         InputError: the trial itself is wrong.
     """
     found = origin(plan.trial)
+    expected = {  # drawn first: what remembers that it was drawn from shows in the workers
+        seed: _fingerprint(plan.trial, seed, plan.batches[seed]) for seed, _ in shards(plan.members)
+    }
+    rest = replace(plan, trial=None)  # type: ignore[arg-type]
     with Path(folder, "parcel").open("wb") as file:
         pickle.dump((str(Path.cwd()), sys.path, _settings()), file)
         _pickle(plan.trial if found is None else found, file)
-        expected = {
-            seed: _fingerprint(plan.trial, seed, plan.batches[seed])
-            for seed, _ in shards(plan.members)
-        }
-        rest = replace(plan, trial=None)  # type: ignore[arg-type]
-        _pickle(Parcel(rest, expected, usual_window() // workers, warnings.filters[:]), file)
-    np.full(len(plan.members), WAITING, dtype=np.int64).tofile(Path(folder, "board"))
+        _pickle(Parcel(rest, expected, usual_window() // workers, list(warnings.filters)), file)
+    board = np.full(len(plan.members) + 1, WAITING, dtype=np.int64)
+    board.tofile(Path(folder, "board"))
 
 
 def receive(folder: str) -> Parcel:
@@ -90,15 +102,15 @@ def receive(folder: str) -> Parcel:
         Unfit: the trial cannot be built here.
     """
     with Path(folder, "parcel").open("rb") as file:
-        home, sys.path[:], settings = pickle.load(file)
+        home, sys.path[:], settings = pickle.load(file)  # noqa: S301  written by send
         os.chdir(home)
         for (get, put), value in zip(_SETTINGS, settings, strict=True):
             if value is not None and get() != value:
                 put(value)
         try:
-            trial = pickle.load(file)
+            trial = pickle.load(file)  # noqa: S301
             trial = load_again(trial) if isinstance(trial, Origin) else trial
-            parcel = pickle.load(file)
+            parcel = pickle.load(file)  # noqa: S301
         except Exception as error:
             why = f"loading it there raised {type(error).__name__}: {error}"
             raise unfit(why.rstrip(".")) from error
@@ -106,7 +118,10 @@ def receive(folder: str) -> Parcel:
 
 
 def open_board(folder: str) -> np.memmap[Any, Any]:
-    """Return the board in the folder: updates made of each member, or :data:`WAITING`."""
+    """Return the board in the folder: updates made of each member, or :data:`WAITING`.
+
+    The last cell is for the word :data:`STOP`, on which workers let their members go.
+    """
     return np.memmap(Path(folder, "board"), dtype=np.int64, mode="r+")
 
 
@@ -117,32 +132,34 @@ def check_fingerprint(parcel: Parcel, seed: int, batches: Batches) -> None:
         Unfit: it has randomness of its own, or its file does not do the same each time.
     """
     here = _fingerprint(parcel.plan.trial, seed, batches)
-    for what, sum_there in parcel.expected[seed].items():
-        if here[what] != sum_there:
+    for what, there in parcel.expected[seed].items():
+        if isinstance(here[what], str) and here[what] != there:
+            raise unfit(f"their {what} raise {here[what]}")
+        if here[what] != there:
             raise unfit(
                 f"workers would see other {what}, drawn from randomness of the trial's own (the "
                 "global generators of torch, NumPy and Python are seeded, others are not)"
             )
 
 
-def _fingerprint(trial: Trial, seed: int, batches: Batches) -> dict[str, int]:
+def _fingerprint(trial: Trial, seed: int, batches: Batches) -> dict[str, int | str]:
     """Return checksums of the first batches, the first weights and the first validation batch."""
     count = min(_FIRST, trial.steps * trial.accumulate)
-    parts = {
-        "batches": lambda: [batches[number] for number in range(count)],
-        "weights": lambda: _weights(trial, seed),
-        "validation batches": lambda: [] if callable(trial.validate) else _validation(trial, seed),
+    return {
+        "batches": _sum(lambda: [batches[number] for number in range(count)]),
+        "weights": _sum(lambda: _weights(trial, seed)),
+        "validation batches": _sum(lambda: _validation(trial, seed)),
     }
-    return {what: _sum(part) for what, part in parts.items()}
 
 
-def _sum(part: Any) -> int:
+def _sum(part: Callable[[], Any]) -> int | str:
+    """Return the checksum of what the user's code makes, or what it raised."""
     try:
         return checksum(part())
     except InputError:
         raise
-    except Exception:  # the user's code fails; the training of a member will say how
-        return 0
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _weights(trial: Trial, seed: int) -> dict[str, torch.Tensor]:
@@ -151,7 +168,9 @@ def _weights(trial: Trial, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _validation(trial: Trial, seed: int) -> Any:
-    return None if trial.validate is None else Batches(trial.validate, seed)[0]  # type: ignore[arg-type]
+    if trial.validate is None or callable(trial.validate):
+        return None
+    return Batches(trial.validate, seed)[0]
 
 
 def _settings() -> list[Any]:
@@ -191,9 +210,7 @@ def _pickler() -> type:
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, DataLoader) and getattr(obj, "_iterator", None) is not None:
-                asleep = object.__new__(type(obj))
-                asleep.__dict__.update({**vars(obj), "_iterator": None})
-                return asleep.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+                return asleep(obj).__reduce_ex__(pickle.HIGHEST_PROTOCOL)
             return super().reducer_override(obj)
 
     return Pickler

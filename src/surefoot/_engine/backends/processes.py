@@ -1,11 +1,13 @@
 """Members spread over worker processes, one for each core."""
 
+import multiprocessing
 import os
 import queue
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +18,9 @@ import numpy as np
 from surefoot._base import checks
 from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
 from surefoot._engine.backends.loop import Pace
-from surefoot._engine.backends.parcel import WAITING, open_board, send, unfit
+from surefoot._engine.backends.parcel import STOP, WAITING, open_board, send, unfit
 from surefoot._engine.backends.worker import THREADS, Outcome, prepare, work
+from surefoot._engine.source import modules
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
 
@@ -115,6 +118,8 @@ class _Run:
             return self._collect(pool, indexes)
         except BrokenProcessPool as error:
             return _exit_codes(error)
+        except InputError:
+            raise
         except BaseException:
             pool.shutdown(wait=True, kill_workers=True)
             raise
@@ -128,12 +133,21 @@ class _Run:
         for _ in range(len(futures)):
             future = self._next(ended)
             try:
-                outcome = future.result()
+                self._accept(futures[future], future.result())
             except BrokenProcessPool as error:
                 death = _exit_codes(error)
-            else:
-                self._accept(futures[future], outcome)
+            except InputError:
+                self._stop(pool, futures)
+                raise
         return death
+
+    def _stop(self, pool: Any, futures: Iterable[Any]) -> None:
+        """End what is under way; workers that answer in time stay for the next sweep."""
+        self._board[-1] = STOP
+        for future in futures:
+            future.cancel()
+        if wait(futures, timeout=5 * Pace.EVERY).not_done:
+            pool.shutdown(wait=True, kill_workers=True)
 
     def _next(self, ended: queue.SimpleQueue[Any]) -> Any:
         """Return the next future that ended; tell of the progress meanwhile."""
@@ -160,8 +174,9 @@ class _Run:
 
 
 def _order(members: Sequence[tuple[float, int]]) -> list[int]:
-    """Return the members seed by seed, so that a worker draws few; high rates, which may end early,
-    come last, so that no worker has a long one left when the others are through.
+    """Return the numbers of the members, seed by seed, so that a worker draws few batches.
+
+    High rates, which may end early, come last: no worker has a long one left when others are done.
     """
     turn = {seed: number for number, (seed, _) in enumerate(shards(members))}
     return sorted(range(len(members)), key=lambda i: (turn[members[i][1]], members[i][0]))
@@ -189,14 +204,15 @@ def _pool(workers: int) -> Any:
         timeout=IDLE,
         kill_workers=True,
         initializer=prepare,
-        initargs=(os.getpid(), _written()),
+        initargs=(os.getpid(), multiprocessing.get_start_method(allow_none=True), _written()),
         env=THREADS,
     )
 
 
 def _written() -> float:
-    """Return when the newest of the user's modules was written."""
+    """Return when the newest of the user's modules was written; run files are watched apart."""
     installed = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]))
     files = {getattr(module, "__file__", None) or "" for module in tuple(sys.modules.values())}
+    files -= {module.__file__ or "" for module in modules()}
     own = [Path(file) for file in files if file and not file.startswith(installed)]
     return max((file.stat().st_mtime for file in own if file.is_file()), default=0.0)

@@ -1,5 +1,6 @@
 """What runs in a worker process: members of a plan, one after another."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ import torch
 
 from surefoot._engine.backends._backend import Unfit
 from surefoot._engine.backends.loop import train
-from surefoot._engine.backends.parcel import check_fingerprint, open_board, receive
+from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
 from surefoot._engine.batches import Batches
 from surefoot.errors import InputError
 from surefoot.records import Member
@@ -42,8 +43,15 @@ class Outcome:
     warned: tuple[tuple[str, type[Warning], str, int], ...] = ()
 
 
-def prepare(parent: int, written: float) -> None:  # noqa: ARG001  later code, other workers
-    """Set this worker up: one thread, deaf to Ctrl-C, which the parent answers; it dies with it."""
+def prepare(parent: int, method: str | None, written: float) -> None:  # noqa: ARG001
+    """Set this worker up: one thread, deaf to Ctrl-C, which the parent answers; it dies with it.
+
+    Args:
+        parent: the process that it works for.
+        method: how that starts processes; loky's way, set here, starts none for a DataLoader.
+        written: when its code was written; where that is later, other workers are needed.
+    """
+    multiprocessing.set_start_method(method, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
@@ -65,6 +73,8 @@ def _work(folder: str, index: int) -> Outcome:
 
     def report(updates: int, _: object) -> None:
         board[index] += updates
+        if board[-1] == STOP:
+            raise InputError("the sweep was stopped.")
 
     try:
         job = _job(folder)
