@@ -172,6 +172,34 @@ class OldStyle(torch.autograd.Function):
         return 2 * x * grad
 
 
+class NewStyle(torch.autograd.Function):
+    """The same square, as torch can stack it."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x * x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return 2 * x * grad
+
+
+def chosen(self, x):
+    out = self.layer(x)
+    return torch.where(out.mean() > 0, out, -out)
+
+
+def joined(self, x):
+    return torch.cat([self.layer(x)[:, :3], torch.zeros(8, 2)], dim=1)
+
+
 def branch(self, x):
     out = self.layer(x)
     return out if out.mean() > 0 else -out
@@ -231,6 +259,12 @@ FINE = {
     ),
     "buffer += in place": (Counting, floats(8, 5)),
     "attribute assigned in forward": (Remembering, floats(8, 5)),
+    "torch.where": (applied(chosen, layer=linear()), floats(8, 5)),
+    "torch.cat": (applied(joined, layer=linear()), floats(8, 5)),
+    "autograd.Function with setup_context": (
+        applied(lambda self, x: NewStyle.apply(self.layer(x)), layer=linear()),
+        floats(8, 5),
+    ),
 }
 
 SLOW = {
