@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from surefoot.records import Curve as Curve
     from surefoot.records import Diagnosis as Diagnosis
     from surefoot.records import Finding as Finding
+    from surefoot.records import Interaction as Interaction
     from surefoot.records import RunLog as RunLog
     from surefoot.records import RunWriter as RunWriter
     from surefoot.records import Sensitivity as Sensitivity
@@ -61,6 +62,7 @@ _HOME = {
     "Diagnosis": "records",
     "Finding": "records",
     "InputError": "errors",
+    "Interaction": "records",
     "RunLog": "records",
     "RunWriter": "records",
     "Schedule": "schedules",
@@ -81,6 +83,7 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "InputError",
+    "Interaction",
     "RunLog",
     "RunWriter",
     "Schedule",
