@@ -163,6 +163,15 @@ def test_with_the_untrained_loss_the_edge_is_known_too():
     assert from_optuna(study, untrained=4.9).diverges_at == 1.0
 
 
+def test_negative_losses_need_the_untrained_one():
+    study = filled(lambda trial: parabola(trial) - 3, [{"lr": lr} for lr in (1e-3, 1e-2, 1e-1)])
+    with pytest.raises(InputError, match="untrained must be given"):
+        from_optuna(study)
+    result = from_optuna(study, untrained=0.0)
+    assert result.best.loss == pytest.approx(-2)
+    assert 1e-3 < result.basin.low < 1e-2
+
+
 def test_failed_pruned_and_unfinished_trials_are_told_apart():
     def function(trial):
         lr = trial.suggest_float("lr", 1e-5, 10, log=True)
@@ -248,6 +257,7 @@ def test_a_study_that_maximizes_needs_a_loss():
     result = from_optuna(study, loss=lambda value: 1 - value)
     assert result.best.lr == 0.01
     assert [point.loss for point in result.points] == pytest.approx([0.1, 0, 0.1])
+    assert result.basin.low <= 0.01 <= result.basin.high
 
 
 def test_bad_input_is_one_sentence():
@@ -261,6 +271,7 @@ def test_bad_input_is_one_sentence():
         (study, {"where": {"lr": 0.01}}, "leave the learning rate"),
         (study, {"loss": 3}, "loss must be a function"),
         (study, {"tolerance": 0}, "tolerance must be greater than 0"),
+        (study, {"untrained": math.nan}, "untrained must be finite"),
     ):
         with pytest.raises(InputError, match=said):
             from_optuna(wrong, **arguments)

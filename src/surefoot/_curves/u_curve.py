@@ -1,5 +1,6 @@
 """What a U curve says: its basin, the rate where training diverges, the interval of a mean."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -82,12 +83,18 @@ def basin(
 def learned_nothing(loss: float, best: float, untrained: float) -> bool:
     """Return whether a rate learned less than a tenth of what the best learned; NaN counts so.
 
+    Where ``untrained`` is not known (NaN) that can be told only of a loss that is not finite.
+
     Example:
         >>> learned_nothing(2.29, 0.1, 2.3), learned_nothing(1.7, 0.1, 2.3)
         (True, False)
         >>> learned_nothing(float("nan"), 0.1, 2.3)
         True
+        >>> learned_nothing(9.0, 0.1, untrained=float("nan"))
+        False
     """
+    if math.isnan(untrained):
+        return not math.isfinite(loss)
     return not (loss < untrained - LEAST_LEARNED * (untrained - best))
 
 
@@ -99,7 +106,7 @@ def divergence_edge(
     Args:
         lrs: n rates, ascending.
         losses: n losses; at least one is finite.
-        untrained: the loss before training.
+        untrained: the loss before training; NaN if it is not known.
 
     Returns:
         That rate, or None if the rates do not reach so far.

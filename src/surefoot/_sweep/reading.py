@@ -30,7 +30,7 @@ def read_sensitivity(
 
     Args:
         members: at least one of them finite.
-        untrained: mean loss of the untrained models.
+        untrained: mean loss of the untrained models; NaN if it is not known.
         tolerance: width of the basin, as a share of best − floor.
         metric: "validation loss" or "training loss".
         cost: what the members cost.
@@ -61,7 +61,8 @@ def read_sensitivity(
     )
     best = next(point for point in points if point.lr == best_lr)
     scale = best_loss if best_loss > 0 else untrained - best_loss
-    low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, scale=max(scale, 0.0))
+    scale = 0.0 if math.isnan(scale) else max(scale, 0.0)
+    low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, scale=scale)
     found = Basin(low, high, tolerance, open_low, open_high)
     edge = divergence_edge(lrs, means, untrained)
     return Sensitivity(
@@ -106,8 +107,9 @@ def _sentence(
     ends: tuple[float, float],
 ) -> str:
     low_end, high_end = ends
+    before = "" if math.isnan(untrained) else f", untrained {untrained:.3g}"
     parts = [
-        f"Best at lr {best.lr:.3g} ({metric} {best.loss:.3g}, untrained {untrained:.3g})",
+        f"Best at lr {best.lr:.3g} ({metric} {best.loss:.3g}{before})",
         f"within {100 * found.tolerance:.0f} % of it from {found.low:.2g} to {found.high:.2g}",
         f"training fails from {edge:.2g} on"
         if edge

@@ -45,7 +45,7 @@ def from_optuna(
         where: values of other parameters; only trials that have them are read.
         loss: function from the study's value to a loss, lower is better; needed for a study that
             maximizes, such as ``lambda accuracy: 1 - accuracy``.
-        untrained: loss before training; without one, and in a study not made by
+        untrained: loss before training; needed where losses are negative. Without one, and in a study not made by
             :func:`to_optuna`, a rate counts as diverged only where the loss is not finite.
         tolerance: see :func:`surefoot.sweep`.
 
@@ -74,11 +74,18 @@ def from_optuna(
     members, repeated = _members(trials, lr, seed, convert)
     left_out += [f"{repeated} repeated"] if repeated else []
     notes = [trial.user_attrs.get(_ATTRIBUTE, {}) for trial in trials]
-    if untrained is None:
+    if untrained is not None:
+        untrained = checks.number("untrained", untrained)
+    else:
         untrained = _mean([note.get("untrained", math.nan) for note in notes])
+    if math.isnan(untrained) and any(member.loss < 0 for member in members):
+        raise InputError(
+            "untrained must be given, the loss before training, where losses are negative: the "
+            "basin is then a share of what the best learned."
+        )
     result = read_sensitivity(
         members,
-        untrained=checks.number("untrained", untrained, finite=False),
+        untrained=untrained,
         tolerance=checks.positive("tolerance", tolerance),
         metric=_metric(study, notes),
         cost=_cost(trials, notes),
