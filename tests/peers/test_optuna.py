@@ -257,7 +257,7 @@ def test_a_study_that_maximizes_needs_a_loss():
     result = from_optuna(study, loss=lambda value: 1 - value)
     assert result.best.lr == 0.01
     assert [point.loss for point in result.points] == pytest.approx([0.1, 0, 0.1])
-    assert result.basin.low <= 0.01 <= result.basin.high
+    assert (result.basin.low, result.basin.high) == pytest.approx((0.01, 0.01))
 
 
 def test_bad_input_is_one_sentence():

@@ -45,8 +45,8 @@ def from_optuna(
         where: values of other parameters; only trials that have them are read.
         loss: function from the study's value to a loss, lower is better; needed for a study that
             maximizes, such as ``lambda accuracy: 1 - accuracy``.
-        untrained: loss before training; needed where losses are negative. Without one, and in a study not made by
-            :func:`to_optuna`, a rate counts as diverged only where the loss is not finite.
+        untrained: loss before training; needed where losses are negative. Without one, in a study
+            not made by :func:`to_optuna`, only a loss that is not finite counts as diverged.
         tolerance: see :func:`surefoot.sweep`.
 
     Raises:
