@@ -120,7 +120,7 @@ def to_optuna(
         high: largest rate, ≥ ``low``.
         lr: what the parameter is called in the study.
         report_every: updates between two reports, ≥ 1; None reports twenty times. In a database a
-            report costs about as much as hundreds of small updates.
+            report costs as much as many small updates.
 
     Returns:
         A function from an ``optuna.Trial`` to the judged loss.
