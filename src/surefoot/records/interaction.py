@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from surefoot._base.codec import Record
@@ -19,10 +19,6 @@ _QUANTILE = 1.6449  # of the normal distribution, two-sided, at this level
 _LEAST = 0.01  # no rate is known better than to 1 %
 _TOLD_APART = 4  # combinations of the other settings that a sentence can hold
 _BENT = 2.0  # from this misfit on the points bend away from one power law
-
-
-def _no_settings() -> dict[str, Any]:
-    return {}
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ class RidgePoint(Record):
     low: float
     high: float
     loss: float
-    settings: Mapping[str, Any] = field(default_factory=_no_settings)
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
