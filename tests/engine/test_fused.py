@@ -114,7 +114,6 @@ SCALING = {
     "Adagrad": of(optim.Adagrad),
     "Adagrad decay": of(optim.Adagrad, lr_decay=0.01),
     "Adadelta": of(optim.Adadelta),
-    "NAdam": of(optim.NAdam),
     "RAdam": of(optim.RAdam),
     "Adamax": of(optim.Adamax),
 }
@@ -124,6 +123,7 @@ DECOUPLED = {
     "RAdam decoupled": of(optim.RAdam, weight_decay=0.05, decoupled_weight_decay=True),
 }
 OTHERS = {
+    "NAdam": of(optim.NAdam),
     "Rprop": of(optim.Rprop),
     "ASGD": of(optim.ASGD, lambd=0.01),
     "Adafactor": of(optim.Adafactor),
@@ -143,6 +143,12 @@ def test_muon_too():
     for alone, together in zip(one_by_one(trial), fused(trial, exact=True), strict=True):
         assert torch.equal(alone["first"], together["first"])
         assert torch.equal(alone["second"], together["second"])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_where_the_update_is_not_proportional_to_the_rate_it_is_exact_whatever_was_asked(name):
+    trial = elementwise(OTHERS[name])
+    assert Shard(Plan(trial, [(lr, 0) for lr in LRS], exact=False), LRS, 0).exact
 
 
 @pytest.mark.parametrize("name", SCALING | DECOUPLED)

@@ -22,7 +22,7 @@ from surefoot.records import Member
 
 __all__ = ["Fused", "Shard", "finish"]
 
-QUICK_BELOW = 20_000
+QUICK_BELOW = 40_000
 """Without the user's word, updates are quick where the parameter tensors of a model have fewer
 elements than this on average; beyond it they are exact, which is then no slower."""
 

@@ -15,14 +15,14 @@ _SCALING = (
     optim.SGD,
     optim.Adam,
     optim.AdamW,
-    optim.NAdam,
     optim.RAdam,
     optim.Adamax,
     optim.RMSprop,
     optim.Adagrad,
     optim.Adadelta,
 )
-"""Optimizers whose update is the lr times something that does not depend on it."""
+"""Optimizers whose update is the lr times something that does not depend on it, and for which the
+quick way was measured to be as exact as :class:`Quick` says (NAdam's error is 1.3e-6)."""
 
 
 class Updates(Protocol):
