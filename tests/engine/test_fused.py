@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 import surefoot as sf
 from surefoot import InputError
-from surefoot._engine.backends._backend import Unfit
+from surefoot._engine.backends._backend import Plan, Unfit
+from surefoot._engine.backends.fused import Shard
 
 LRS = np.geomspace(1e-5, 10, 14).tolist()
 UPDATES = 60

@@ -8,6 +8,7 @@ from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
 from surefoot._engine.backends.agreement import check_agreement
 from surefoot._engine.backends.fused import Fused, Shard, finish
 from surefoot._engine.backends.loop import Loop
+from surefoot._engine.backends.processes import Processes, worker_count
 from surefoot.records import Engine, Member
 
 __all__ = ["BACKENDS", "run_plan"]
@@ -46,8 +47,6 @@ def run_plan(
             raise Unfit(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
     if backend == "loop":
         return Loop().run(plan, report), asked
-    from surefoot._engine.backends.processes import Processes
-
     return Processes(workers).run(plan, report), asked
 
 
@@ -83,9 +82,7 @@ def _run_apart(
     """Train each member by itself: in processes if the loop would take long, else in the loop."""
     expected = seconds * plan.trial.steps * len(plan.members)
     on_cpu = plan.trial.device is None or str(plan.trial.device) == "cpu"
-    if on_cpu and expected > WORTH_STARTING and workers != 1:
-        from surefoot._engine.backends.processes import Processes
-
+    if on_cpu and expected > WORTH_STARTING and (workers or worker_count()) > 1:
         try:
             found = Processes(workers).run(plan, report)
             return found, Engine("processes", f"one by one it would take {expected:.0f} s; {why}")
