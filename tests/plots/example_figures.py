@@ -1,5 +1,7 @@
 """Nouns as the verbs make them, and some that nobody hopes for."""
 
+import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -8,11 +10,14 @@ from surefoot.plots import compare_runs, figure, learning_curves, schedule_figur
 from surefoot.records import (
     Attempt,
     Basin,
+    Cell,
     Cost,
     Curve,
     Diagnosis,
     Finding,
+    Interaction,
     Member,
+    Optimum,
     Point,
     Remedy,
     RunLog,
@@ -57,6 +62,35 @@ def sensitivity(losses, *, seeds=1, untrained=2.3, shift=0.0, name="digits"):
 
 
 U = {1e-4: 2.2, 1e-3: 1.8, 1e-2: 1.0, 3e-2: 0.8, 0.1: 0.9, 0.3: 1.9, 1.0: math.inf, 3.0: math.inf}
+
+
+def fitted(**changes):
+    """Return a U curve of three seeds with a fitted optimum."""
+    found = sensitivity(U, seeds=3)
+    return dataclasses.replace(found, optimum=Optimum(0.04, 0.03, 0.05, 0.78), **changes)
+
+
+def with_failures():
+    """Return a U curve where every member of one rate and one of another raised an exception."""
+    found = sensitivity(U, seeds=3)
+    first, second, *rest = found.points
+    first = Point(first.lr, math.nan, math.nan, math.nan, 0, 0, 3)
+    second = dataclasses.replace(second, seeds=2, failed=1)
+    return dataclasses.replace(found, points=(first, second, *rest))
+
+
+def interaction(shift=0.0, **over):
+    """Return the U curves of all combinations; the best rate moves as the first number."""
+    cells = []
+    for values in itertools.product(*over.values()):
+        settings = dict(zip(over, values, strict=True))
+        numbers = [v for v in values if isinstance(v, (int, float))]
+        factor = numbers[0] / 8 if numbers and numbers[0] > 0 else 1.0
+        moved = {lr * factor: loss for lr, loss in U.items()}
+        cells.append(Cell(settings, sensitivity(moved, seeds=2, shift=shift)))
+    cells = tuple(cells)
+    result = Interaction(tuple(over), cells, "why", COST, "digits", "validation loss")
+    return dataclasses.replace(result, reason=result.law(result.names[0]))
 
 
 def loss_curve(updates=300, *, rate=0.02, noise=0.05, diverges=None, seed=0):
@@ -118,6 +152,14 @@ FIGURES = {
     "seven decades": lambda: figure(
         sensitivity({10.0 ** (k / 2): 2 + (k / 8) ** 2 for k in range(-12, 3)}, name="long " * 40)
     ),
+    "fitted u": lambda: figure(fitted()),
+    "failures": lambda: figure(with_failures()),
+    "cut off u": lambda: figure(fitted(extend_to=1e-6)),
+    "heat map": lambda: figure(interaction(batch=[8, 16, 80])),
+    "heat map of words": lambda: figure(interaction(kind=["SGD", "Adam", "a <long> $name$"])),
+    "heat map of one row": lambda: figure(interaction(batch=[8])),
+    "heat map, negative losses": lambda: figure(interaction(shift=-7.0, batch=[8, 16])),
+    "ridges": lambda: figure(interaction(width=[8, 16, 32], kind=["SGD", "Adam"])),
     "finding": lambda: figure(finding()),
     "default": lambda: figure(default_finding()),
     "diverged": lambda: figure(

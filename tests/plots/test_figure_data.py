@@ -10,6 +10,7 @@ from surefoot.errors import InputError
 from surefoot.plots import (
     Axis,
     FigureData,
+    Heat,
     Mark,
     Panel,
     Series,
@@ -18,10 +19,22 @@ from surefoot.plots import (
     learning_curves,
     schedule_figure,
 )
-from surefoot.records import Curve, Diagnosis, RunLog
+from surefoot.records import Cell, Curve, Diagnosis, Interaction, RunLog
 from surefoot.schedules import cosine, warmup
 
-from .example_figures import U, default_finding, finding, loss_curve, run_log, sensitivity, verdict
+from .example_figures import (
+    COST,
+    U,
+    default_finding,
+    finding,
+    fitted,
+    interaction,
+    loss_curve,
+    run_log,
+    sensitivity,
+    verdict,
+    with_failures,
+)
 
 
 def named(data, name):
@@ -116,6 +129,139 @@ def test_a_diverged_but_finite_rate_is_marked_in_place():
 )
 def test_log_losses_only_when_they_span_decades_and_are_positive(losses, log):
     assert figure(sensitivity(losses, untrained=2.0)).panels[0].y.log is log
+
+
+def test_the_fitted_optimum_shows_with_its_interval():
+    data = figure(fitted())
+    caliper = named(data, "best rate of the fit, 90 % interval")
+    assert caliper.x.tolist() == [0.03, 0.04, 0.05]
+    assert caliper.y.tolist() == [0.78] * 3
+    assert marks(data)["best 0.04 (0.03 … 0.05)"].at == 0.04
+    assert "best 0.03" not in marks(data)
+    assert named(data, "best").x.tolist() == [0.03]
+
+
+@pytest.mark.parametrize(("beyond", "end"), [(1e-6, 1e-4), (100.0, 3.0)])
+def test_a_grid_that_was_cut_off_is_marked_at_its_end(beyond, end):
+    (mark,) = [m for said, m in marks(figure(fitted(extend_to=beyond))).items() if "extend" in said]
+    assert mark.at == end
+
+
+def test_members_that_raised_an_exception_are_told_from_diverged_ones():
+    data = figure(with_failures())
+    assert named(data, "raised an exception").x.tolist() == [1e-4, 1e-3]
+    assert named(data, "diverged: not finite or above this axis").x.tolist() == [1.0, 3.0]
+
+
+# ---------------------------------------------------------------- interactions
+
+
+def test_a_heat_map_has_a_row_for_each_value_and_shows_how_far_above_its_best_a_rate_is():
+    data = figure(interaction(batch=[8, 80]))
+    heat = data.panels[0].heat
+    assert heat.y.tolist() == [8, 80]
+    row = dict(zip(heat.x.tolist(), heat.z[0].tolist(), strict=True))
+    assert row[0.03] == 0.0
+    assert row[0.3] == pytest.approx((1.9 - 0.8) / 0.8)
+    assert math.isnan(row[1.0])
+
+
+def test_a_row_colours_a_rate_of_another_row_by_its_nearest_own():
+    heat = figure(interaction(batch=[8, 16])).panels[0].heat
+    row = dict(zip(heat.x.tolist(), heat.z[0].tolist(), strict=True))
+    assert row[0.02] == row[0.03]
+
+
+def test_the_colours_of_negative_losses_are_shares_of_what_was_learned():
+    heat = figure(interaction(shift=-7.0, batch=[8])).panels[0].heat
+    row = dict(zip(heat.x.tolist(), heat.z[0].tolist(), strict=True))
+    assert row[1e-4] == pytest.approx((2.2 - 0.8) / (2.3 - 0.8))
+
+
+def test_rates_that_fail_are_crossed_and_left_without_a_colour():
+    data = figure(interaction(batch=[8]))
+    crosses = named(data, "training fails, at least for one seed")
+    assert crosses.x.tolist() == [1.0, 3.0]
+    assert crosses.role == "very_high"
+    assert np.isnan(data.panels[0].heat.z[0, -2:]).all()
+
+
+def test_without_failures_there_are_no_crosses():
+    cell = Cell({"batch": 8}, sensitivity({0.1: 2.0, 1.0: 1.0}))
+    data = figure(Interaction(("batch",), (cell,), "", COST))
+    assert [series.name for series in data.panels[0].series] == [
+        "interval",
+        "best lr, with its interval",
+    ]
+
+
+def test_the_ridge_and_its_intervals_lie_on_the_heat_map():
+    data = figure(interaction(batch=[8, 16]))
+    ridge, bars = named(data, "best lr, with its interval"), named(data, "interval")
+    assert ridge.x == pytest.approx([0.03, 0.06])
+    assert ridge.y.tolist() == [8, 16]
+    assert bars.x[:2].tolist() == pytest.approx([0.01, 0.1])
+    assert np.isnan(bars.x[2::3]).all()
+
+
+def test_the_law_is_the_caption_and_the_values_are_the_ticks():
+    data = figure(interaction(batch=[8, 16, 80]))
+    assert data.caption.startswith("Best lr ∝ batch^1.00")
+    assert data.panels[0].y.log
+    assert [tick.text for tick in data.panels[0].y.ticks] == ["8", "16", "80"]
+
+
+def test_words_stand_at_equal_distances_the_first_on_top_and_no_line_joins_them():
+    data = figure(interaction(kind=["SGD", "Adam", "Lion"]))
+    axis = data.panels[0].y
+    assert not axis.log
+    assert [(tick.at, tick.text) for tick in axis.ticks] == [(0, "Lion"), (1, "Adam"), (2, "SGD")]
+    assert named(data, "best lr, with its interval").kind == "points"
+
+
+def test_numbers_of_which_one_is_zero_stand_at_equal_distances_and_ascend():
+    axis = figure(interaction(kind=["x"], decay=[0.1, 0.0, 0.01]), along="decay").panels[0].x
+    assert [tick.text for tick in axis.ticks] == ["0", "0.01", "0.1"]
+    assert not axis.log
+
+
+def test_values_too_near_each_other_are_not_all_labelled():
+    data = figure(interaction(batch=[8, 8.01, 80]))
+    assert [tick.text for tick in data.panels[0].y.ticks] == ["8", "80"]
+
+
+def test_several_settings_show_a_ridge_for_each_combination():
+    data = figure(interaction(width=[8, 16], kind=["SGD", "Adam"]))
+    assert [series.label for series in data.panels[0].series] == ["kind=SGD", "kind=Adam"]
+    (line, _) = data.panels[0].series
+    assert line.x.tolist() == [8, 16]
+    assert line.y == pytest.approx([0.03, 0.06])
+    assert line.low == pytest.approx([0.01, 0.02])
+    assert data.title == "Best learning rate by width: digits"
+
+
+def test_a_setting_that_is_held_leaves_a_heat_map_of_the_other():
+    given = interaction(width=[8, 16], kind=["SGD", "Adam"])
+    data = figure(given, kind="Adam")
+    assert data.title == "Best learning rate by width, kind=Adam: digits"
+    assert data.panels[0].heat.z.shape[0] == 2
+    assert figure(given, along="kind", width=8).panels[0].y.label == "kind"
+
+
+def test_a_wrong_setting_is_told():
+    with pytest.raises(InputError, match="There is no setting 'depth'"):
+        figure(interaction(batch=[8]), depth=3)
+
+
+def test_shades_grow_with_the_logarithm_and_stop_at_the_top():
+    heat = Heat("x", [1], [1, 2, 3, 4], [[0.0], [0.1], [9.9], [1e9]], 9.9)
+    assert heat.shades[:, 0] == pytest.approx([0, math.log(2) / math.log(100), 1, 1])
+    assert heat.value(float(heat.shades[1, 0])) == pytest.approx(0.1)
+
+
+def test_a_heat_map_of_another_shape_is_told():
+    with pytest.raises(InputError, match="must have 2 rows of 1 values"):
+        Heat("x", [1], [1, 2], [[0.0, 1.0]], 1.0)
 
 
 # ---------------------------------------------------------------- find

@@ -11,8 +11,8 @@ from surefoot.errors import InputError
 from surefoot.plots import Axis, FigureData, Mark, Panel, Series
 from surefoot.plots._canvas import Canvas
 from surefoot.plots._layout import CHARACTER, clipped, frame
-from surefoot.plots._palette import CYCLE, faded, style
-from surefoot.plots._scale import at, fit, place, short, tick_texts, ticks
+from surefoot.plots._palette import CYCLE, HEAT, faded, style
+from surefoot.plots._scale import at, edges, fit, place, short, tick_texts, ticks
 
 FINITE = st.floats(-1e12, 1e12)
 POSITIVE = st.floats(1e-12, 1e12)
@@ -129,6 +129,22 @@ def test_colours_can_be_read_on_white_and_on_dark(role):
     own = luminance(style(role).colour)
     assert 1.05 / (own + 0.05) >= 3
     assert (own + 0.05) / (luminance("#14171b") + 0.05) >= 3
+
+
+def test_a_heat_map_grows_darker_and_its_ridge_can_be_read_on_the_light_end():
+    steps = [luminance(colour) for colour in HEAT]
+    assert all(later < 0.8 * before for before, later in itertools.pairwise(steps))
+    ink = luminance(style("ink").colour)
+    assert all((light + 0.05) / (ink + 0.05) >= 4.5 for light in steps[:4])
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8, unique=True), st.booleans())
+def test_cells_hold_their_places_and_touch(places, log):
+    places = sorted(places)
+    found = edges(places, log=log)
+    assert len(found) == len(places) + 1
+    assert all(found[:-1] <= places)
+    assert all(places <= found[1:])
 
 
 def test_an_unknown_role_is_told():

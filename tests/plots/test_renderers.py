@@ -19,7 +19,7 @@ from surefoot.plots._matplotlib import draw_matplotlib
 from surefoot.plots._plotly import plotly_spec
 from surefoot.records import Curve, RunLog
 
-from .example_figures import FIGURES, loss_curve, run_log, sensitivity
+from .example_figures import FIGURES, fitted, interaction, loss_curve, run_log, sensitivity
 
 
 def axes_for(data):
@@ -34,7 +34,8 @@ def test_plotly_takes_every_figure(example):
     assert isinstance(drawn, go.Figure)
     document = drawn.to_dict()
     names = {trace["name"] for trace in document["data"]}
-    assert len(document["data"]) == sum(len(panel.series) for panel in example.panels)
+    shown = sum(len(panel.series) + (panel.heat is not None) for panel in example.panels)
+    assert len(document["data"]) == shown
     assert all(isinstance(name, str) for name in names)
     json.dumps(plotly_spec(example), allow_nan=False)
 
@@ -158,6 +159,69 @@ def test_lines_have_letters_where_there_are_several():
 def test_a_size_too_small_is_told(width, height):
     with pytest.raises(InputError, match="must be"):
         text(loss_curve(), width, height)
+
+
+# ---------------------------------------------------------------- heat maps
+
+
+def test_plotly_draws_the_cells_between_their_edges_with_a_scale():
+    (cells, *_) = plotly_spec(figure(interaction(batch=[8, 32])))["data"]
+    assert cells["type"] == "heatmap"
+    assert cells["y"] == pytest.approx([4, 16, 64])
+    assert cells["x"][1] == pytest.approx(math.sqrt(1e-4 * 4e-4), rel=1e-4)
+    assert len(cells["x"]) == len(cells["z"][0]) + 1
+    assert cells["colorbar"]["ticktext"][:2] == ["best", "+10 %"]
+    assert cells["customdata"][0][6] == "+0 %"
+
+
+def test_matplotlib_draws_the_cells_between_their_edges_with_a_scale():
+    (ax,) = axes_for(figure(interaction(batch=[8, 32])))
+    plot(interaction(batch=[8, 32]), ax=ax)
+    (cells,) = ax.collections[:1]
+    corners = np.asarray(cells.get_coordinates())
+    assert corners[:, 0, 1] == pytest.approx([4, 16, 64])
+    assert cells.get_array().shape == (2, corners.shape[1] - 1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["8", "32"]
+    (scale,) = ax.child_axes
+    assert scale.get_ylabel() == "validation loss above the row's best"
+
+
+def test_the_terminal_shades_the_best_rate_of_each_row_most():
+    drawn = text(interaction(batch=[8, 80]), 80, 10)
+    rows = [line.partition("│")[2] for line in drawn.splitlines() if "│" in line]
+    darkest = [row.index("█") for row in rows if "█" in row]
+    assert len(darkest) >= 6
+    assert darkest[0] - darkest[-1] == pytest.approx(74 / 5.5, abs=2)  # a decade
+    assert "Above the best: █ to +" in drawn
+    assert "✕ training fails" in drawn
+
+
+def test_csv_files_hold_the_cells_of_a_heat_map(tmp_path):
+    path = save(interaction(batch=[8, 32]), tmp_path / "heat.csv")
+    rows = [row for row in csv.DictReader(path.read_text().splitlines()) if row["value"]]
+    values = {(float(row["x"]), float(row["y"])): float(row["value"]) for row in rows}
+    assert values[0.03, 8.0] == 0.0
+    assert values[0.12, 32.0] == 0.0
+    assert values[0.1, 8.0] == pytest.approx(0.1 / 0.8)
+
+
+def test_failures_are_crosses_in_plotly_and_matplotlib():
+    data = figure(interaction(batch=[8]))
+    (cross,) = [t for t in plotly_spec(data)["data"] if t["name"].startswith("training fails")]
+    assert cross["marker"]["symbol"] == "x-thin"
+    (ax,) = axes_for(data)
+    draw_matplotlib(data, ax)
+    assert "x" in [line.get_marker() for line in ax.lines]
+
+
+def test_long_legends_of_saved_pictures_stay_on_the_page(tmp_path):
+    from surefoot.plots._matplotlib import _draw_legend
+
+    (ax,) = axes_for(figure(fitted()))
+    (line,) = ax.plot([0, 1], [0, 1])
+    for names, columns in ((["a"] * 4, 3), (["n" * 40] * 3, 2), (["n" * 50] * 2, 1)):
+        _draw_legend(ax, [(line, name) for name in names], "below")
+        assert ax.get_legend()._ncols == columns
 
 
 # ---------------------------------------------------------------- any numbers

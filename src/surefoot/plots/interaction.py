@@ -53,8 +53,8 @@ def interaction_figure(interaction: Interaction, along: str | None = None, **at:
 class _Rows:
     """Where the values of a setting stand on an axis.
 
-    Numbers > 0 stand on a logarithmic axis, so that a power law is a straight line; other values
-    stand at equal distances, in the order in which they were swept.
+    Numbers > 0 stand on a logarithmic axis, so that a power law is a straight line. Other numbers
+    stand at equal distances, and so do words, the first of them on top.
 
     Args:
         name: of the setting.
@@ -62,7 +62,9 @@ class _Rows:
     """
 
     def __init__(self, name: str, values: Sequence[Any]) -> None:
-        self.name, self.values = name, values
+        self.name = name
+        self.ordered = all(map(_is_number, values))
+        self.values = sorted(values) if self.ordered else [*reversed(values)]
         self.log = len(values) > 1 and all(map(is_positive, values))
 
     def at(self, value: Any) -> float:
@@ -79,9 +81,12 @@ class _Rows:
         )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _said(value: Any) -> str:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return short(value) if is_number else str(value)
+    return short(value) if _is_number(value) else str(value)
 
 
 def _spaced(ticks: tuple[Tick, ...], rows: _Rows, ends: Any) -> tuple[Tick, ...]:
@@ -148,9 +153,10 @@ def _ridge(ridge: Sequence[RidgePoint], rows: _Rows) -> list[Series]:
     lrs, heights = [point.lr for point in ridge], [rows.at(point.value) for point in ridge]
     ends = [end for point in ridge for end in (point.low, point.high, math.nan)]
     across = [height for height in heights for _ in range(3)]
+    kind = "linked" if rows.ordered else "points"
     return [
         Series("interval", ends, across, "line", "ink", legend=False),
-        Series("best lr, with its interval", lrs, heights, "linked", "ink", emphasis="strong"),
+        Series("best lr, with its interval", lrs, heights, kind, "ink", emphasis="strong"),
     ]
 
 
