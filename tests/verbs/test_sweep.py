@@ -292,6 +292,92 @@ def test_progress_is_told_in_updates_with_the_best_so_far():
     assert told[-1][2].endswith("best so far none")
 
 
+def fragile(lrs_that_break):
+    """An objective that raises in the third update of members with these rates."""
+
+    class Breaks(torch.optim.SGD):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr=lr)
+            self.made = 0
+
+        def step(self, closure=None):
+            self.made += 1
+            if self.made == 3 and self.param_groups[0]["lr"] in lrs_that_break:
+                raise ZeroDivisionError("no such luck")
+            return super().step(closure)
+
+    return make(optimizer=lambda model, lr: Breaks(model.parameters(), lr=lr))
+
+
+@pytest.mark.parametrize("backend", ["auto", "loop", "processes", "fused"])
+def test_a_member_that_raises_is_told_and_the_others_finish(backend):
+    trial, whole = fragile([0.1]), fragile([])
+    if backend == "fused":
+        with pytest.raises(InputError, match=r"cannot be fused: .*no such luck"):
+            sf.sweep(trial, LRS, seeds=2, backend=backend)
+        return
+    result = sf.sweep(trial, LRS, seeds=2, backend=backend, workers=2)
+    failed = [member for member in result.members if member.error]
+    assert [(m.lr, m.seed, m.error) for m in failed] == [
+        (0.1, seed, "ZeroDivisionError: no such luck") for seed in (0, 1)
+    ]
+    assert [len(m.curve) for m in failed] == [3, 3]
+    rest = [member for member in result.members if not member.error]
+    others = sf.sweep(whole, LRS, seeds=2, backend="loop").members
+    assert [m.loss for m in rest] == pytest.approx([m.loss for m in others if m.lr != 0.1])
+    assert [point.failed for point in result.points] == [0, 0, 2]
+    assert result.best.lr != 0.1
+    assert "ZeroDivisionError: no such luck" in result.reason
+
+
+def test_when_every_member_raises_so_does_the_sweep():
+    with pytest.raises(ZeroDivisionError, match="no such luck"):
+        sf.sweep(fragile(LRS), LRS, seeds=2, backend="loop")
+
+
+def trains(model):
+    model.train()
+    model(X)  # BatchNorm's statistics move
+    return 1.0
+
+
+def overwrites(model):
+    model[0].weight.data.mul_(0.9)
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("validate", "named"), [(trains, "1.running_mean"), (overwrites, "0.weight")]
+)
+def test_validation_that_changes_the_model_is_refused(validate, named):
+    with pytest.raises(InputError, match=f"must only measure; it changed '{named}'"):
+        sf.sweep(make(validate=validate), LRS, seeds=1)
+
+
+def test_validation_that_puts_everything_back_may_change_the_model_meanwhile():
+    def averaged(model):
+        kept = model[0].weight.detach().clone()
+        model[0].weight.data.zero_()
+        value = model(X).sum()
+        model[0].weight.data.copy_(kept)
+        return value
+
+    assert sf.sweep(make(validate=averaged), LRS, seeds=1).metric == "validation loss"
+
+
+@pytest.mark.parametrize("refine", [1, 2, 3])
+def test_refinement_adds_the_rates_halfway_to_the_neighbours_of_the_best(refine):
+    trial = bowl(1.0, steps=3)  # the loss after three updates is least at lr 1
+    result = sf.sweep(trial, [0.01, 0.1, 0.9, 3.0], seeds=2, refine=refine)
+    lrs = [point.lr for point in result.points]
+    assert len(lrs) == 4 + 2 * refine
+    assert [point.seeds for point in result.points] == [2] * len(lrs)
+    assert {0.3, 1.64317} <= set(lrs)
+    place = lrs.index(result.best.lr)
+    assert lrs[place] / lrs[place - 1] <= 90 ** (1 / 2**refine)
+    assert abs(math.log(result.best.lr)) <= abs(math.log(0.9)) + 1e-6
+
+
 @pytest.mark.parametrize("end", ["smallest", "largest"])
 def test_a_best_rate_at_the_end_of_the_grid_asks_for_more(end):
     lrs = [1.0, 1.5] if end == "smallest" else [1e-4, 1e-3]
@@ -384,6 +470,12 @@ def test_when_at_each_rate_one_seed_diverged_it_says_so():
         ({"seeds": 0}, "seeds must be at least 1"),
         ({"seeds": 1.5}, "seeds must be a whole number"),
         ({"tolerance": 0}, "tolerance must be greater than 0"),
+        ({"refine": -1}, "refine must be at least 0"),
+        ({"refine": True}, "refine must be a whole number"),
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"backend": "quick"}, "backend must be one of .*auto.*'quick'"),
+        ({"randomness": "none"}, "randomness must be one of"),
+        ({"exact": "yes"}, "exact must be True, False or None, not 'yes'"),
     ],
 )
 def test_says_what_is_wrong_with_the_arguments(arguments, said):

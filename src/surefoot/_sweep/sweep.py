@@ -11,6 +11,7 @@ from surefoot._base.progress import Advance, ProgressOption, track
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Plan, Randomness
 from surefoot._engine.backends.choose import BACKENDS, run_plan
+from surefoot._engine.backends.loop import raise_again
 from surefoot._engine.training import check_rates, untrained_loss
 from surefoot._engine.trial import Trial
 from surefoot._sweep.grid import check_lrs, default_grid, midpoints
@@ -107,6 +108,7 @@ def sweep(
     Raises:
         InputError: an argument is not what is allowed, no member stayed finite, or the backend
             asked for cannot train the trial.
+        Exception: what the trial's own code raises, if it does so in every member.
 
     Example:
         >>> import torch, surefoot as sf
@@ -173,6 +175,8 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
     with track(progress, f"sweep {trial.name}".strip(), trial.steps * count) as advance:
         tell = _Teller(advance, count)
         members, engine = run_plan(plan, options.backend, options.workers, tell)
+        if all(member.error for member in members):
+            raise_again(plan, members[0])
         for _ in range(options.refine):
             members += _refined(plan, members, engine, options.workers, tell)
     updates = sum(member.updates for member in members)

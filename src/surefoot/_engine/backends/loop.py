@@ -10,7 +10,7 @@ from surefoot._engine.training import Training
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
 
-__all__ = ["Loop", "Pace", "as_member", "train"]
+__all__ = ["Loop", "Pace", "as_member", "raise_again", "train"]
 
 
 class Loop:
@@ -47,6 +47,20 @@ def train(plan: Plan, lr: float, seed: int, batches: Batches, report: Report) ->
         member = as_member(lr, seed, losses, math.inf, error)
     pace.finish([member])
     return member
+
+
+def raise_again(plan: Plan, member: Member) -> None:
+    """Train a member that failed once more, so that its exception is seen where it arises.
+
+    Raises:
+        Exception: what its training raises.
+        InputError: this time nothing was raised.
+    """
+    lr, seed = member.lr, member.seed
+    training = Training(plan.trial, lr, seed, plan.batches[seed], noise=noise_seed(plan, lr, seed))
+    training.advance(plan.trial.steps, plan.trial.factors(training.optimizer))
+    training.judge()
+    raise InputError(f"every member of the sweep raised an exception, such as {member.error}")
 
 
 def as_member(
