@@ -1,5 +1,7 @@
 """Make the pictures of the README again, from real trainings: ``make docs``."""
 
+import importlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from surefoot._cli.demo import ROLES
 from surefoot.plots import figure, learning_curves, save
 
 IMAGES = Path(__file__).parent / "images"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def main() -> None:
@@ -21,6 +24,18 @@ def main() -> None:
         save(learning_curves(runs, title="Four learning rates"), IMAGES / "four-rates.png")
     plan = sf.schedule("warmup(500) >> hold() >> linear('20%')").resolve(10_000)
     save(figure(plan, lr=3e-4), IMAGES / "schedule.png")
+    draw_interactions()
+
+
+def draw_interactions() -> None:
+    """Draw what the two examples on interactions measure."""
+    sys.path.insert(0, str(EXAMPLES))
+    batch_size, budget = map(importlib.import_module, ("batch_size", "budget"))
+    by_size = batch_size.sweep("SGD", list(batch_size.PUBLISHED["SGD"]))
+    save(figure(by_size), IMAGES / "batch-size.png")
+    by_budget = budget.sweep()
+    save(figure(by_budget, along="epochs"), IMAGES / "budget.png")
+    save(figure(by_budget, schedule="hold()"), IMAGES / "budget-constant.png")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One self-contained HTML file: what is in it, what is not, and what a browser makes of it."""
 
+import dataclasses
 import html
 import json
 import math
@@ -16,10 +17,14 @@ from surefoot.errors import InputError, LogError
 from surefoot.plots import figure, learning_curves
 from surefoot.records import (
     Basin,
+    Cell,
     Cost,
     Curve,
     Diagnosis,
+    Engine,
     Finding,
+    Interaction,
+    Optimum,
     Point,
     RunWriter,
     Sensitivity,
@@ -229,6 +234,31 @@ def test_a_report_holds_what_lies_below(folder, tmp_path):
         assert said in words
     assert len(page.values("data-figure")) == 5
     assert "Notes" not in words
+
+
+def test_an_interaction_and_the_fit_of_a_sweep_are_shown(tmp_path):
+    fitted = dataclasses.replace(
+        a_sensitivity(),
+        optimum=Optimum(0.12, 0.09, 0.2, 0.9),
+        engine=Engine("loop", "Nothing else was asked for."),
+    )
+    failed = dataclasses.replace(fitted.points[0], failed=2)
+    fitted = dataclasses.replace(fitted, points=(failed, *fitted.points[1:]))
+    cells = tuple(Cell({"batch": size}, fitted) for size in (8, 16))
+    result = Interaction(("batch",), cells, "It does not move.", Cost(5, 1.0, 2.0), "mlp")
+    (tmp_path / "sweep.json").write_text(fitted.to_json(), encoding="utf-8")
+    (tmp_path / "over.json").write_text(result.to_json(), encoding="utf-8")
+    page = page_of(report(tmp_path, tmp_path / "r.html"))
+    words = " ".join(page.words)
+    for said in (
+        "Best rate of the sweep for mlp: 0.12 (0.09 … 0.2).",
+        "Best rate by batch for mlp",
+        "It does not move. It cost 5 updates",
+        "Run by loop: Nothing else was asked for.",
+        "0 of 1, 2 raised an exception",
+    ):
+        assert said in words
+    assert len(page.values("data-figure")) == 2
 
 
 def test_the_title_can_be_chosen(folder, tmp_path):
