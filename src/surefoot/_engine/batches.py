@@ -175,6 +175,8 @@ def plain(value: Any) -> Any:
 
 def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
     """Return the batch, in new containers, with the function applied to all that is in them."""
+    if isinstance(batch, torch.Tensor):
+        return function(batch)
     if isinstance(batch, dict):
         return {key: map_leaves(function, value) for key, value in batch.items()}
     if isinstance(batch, UserDict):  # such as the BatchEncoding of Transformers

@@ -101,7 +101,7 @@ class Training:
             total += float(loss.detach()) / trial.accumulate
             if not math.isfinite(total):
                 break
-            (loss / trial.accumulate).backward()
+            (loss if trial.accumulate == 1 else loss / trial.accumulate).backward()
         self.losses.append(total)
         if not math.isfinite(total):
             return

@@ -171,7 +171,7 @@ class Trial:
             raise InputError(
                 f"{name} must return a scalar tensor, not {shape}: take the mean over the batch."
             )
-        return value.reshape(())
+        return value.reshape(()) if value.ndim else value
 
 
 def _check_autocast(dtype: object) -> None:
