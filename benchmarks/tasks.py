@@ -119,3 +119,21 @@ def report_tasks():
         _trial("generated BatchNorm, Adam", gx, gy, mlp(40, 64, 64, 5, norm=True), adam, entropy),
         _trial("iris deep MLP, SGD", ix, iy, mlp(4, 32, 32, 32, 3), sgd(), entropy),
     ]
+
+
+def more_report_tasks():
+    """Four more that chose nothing, for the statistics of sweeps."""
+    digits, cancer = datasets.load_digits(), datasets.load_breast_cancer()
+    x, y = _tensors(digits)
+    cx, cy = _tensors(cancer)
+    wx, wy = _tensors(datasets.load_wine())
+    features, target = datasets.make_friedman1(2000, 10, noise=1.0, random_state=0)
+    fx = torch.tensor(features, dtype=torch.float32)
+    fy = torch.tensor((target - target.mean()) / target.std(), dtype=torch.float32).unsqueeze(1)
+    entropy = nn.functional.cross_entropy
+    return [
+        _trial("digits BatchNorm MLP, SGD", x, y, mlp(64, 64, 10, norm=True), sgd(), entropy),
+        _trial("cancer MLP, momentum", cx, cy, mlp(30, 32, 2), sgd(0.9), entropy),
+        _trial("wine tanh MLP, Adam", wx, wy, mlp(13, 32, 3, activation=nn.Tanh), adam, entropy),
+        _trial("friedman MLP, Adam", fx, fy, mlp(10, 64, 64, 1), adam, nn.functional.mse_loss),
+    ]

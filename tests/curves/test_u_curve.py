@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surefoot._curves.u_curve import basin, bootstrap_interval, divergence_edge, learned_nothing
+from surefoot._curves.u_curve import (
+    basin,
+    divergence_edge,
+    extension,
+    learned_nothing,
+    loss_at,
+    mean_interval,
+    safe_order,
+)
 
 NAN, INF = math.nan, math.inf
 GRID = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
@@ -14,31 +22,56 @@ losses = st.lists(
 ).filter(lambda row: any(math.isfinite(value) for value in row))
 
 
-def test_the_interval_covers_the_mean_about_as_often_as_it_says():
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+@pytest.mark.parametrize("mean", [0.0, 10.0])
+def test_the_interval_covers_the_mean_as_often_as_it_says(count, mean):
     rng, covered = np.random.default_rng(0), 0
-    for _ in range(300):
-        low, high = bootstrap_interval(rng.normal(3.0, 1.0, 20), rng, level=0.9, draws=400)
-        covered += low <= 3.0 <= high
-    assert 0.83 <= covered / 300 <= 0.94  # a little below 0.9: n is small
+    for _ in range(1000):
+        low, high = mean_interval(rng.normal(mean, 1.0, count), positive=mean > 0)
+        covered += low <= mean <= high
+    assert 0.88 <= covered / 1000 <= 0.92
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_interval_covers_a_skewed_positive_mean(count):
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(1000):
+        low, high = mean_interval(rng.lognormal(-0.045, 0.3, count), positive=True)
+        covered += low <= 1.0 <= high
+    assert 0.85 <= covered / 1000 <= 0.92
 
 
 def test_the_interval_of_many_samples_is_that_of_the_normal_law():
-    samples = np.random.default_rng(1).normal(5.0, 2.0, 400)
-    low, high = bootstrap_interval(samples, np.random.default_rng(2), draws=4000)
+    samples = np.random.default_rng(1).normal(5.0, 2.0, 400) - 100
+    low, high = mean_interval(samples, positive=False)
     half = 1.645 * samples.std() / 20
-    assert low == pytest.approx(samples.mean() - half, abs=0.1 * half)
-    assert high == pytest.approx(samples.mean() + half, abs=0.1 * half)
+    assert low == pytest.approx(samples.mean() - half, abs=0.01 * half)
+    assert high == pytest.approx(samples.mean() + half, abs=0.01 * half)
 
 
-def test_the_interval_of_one_sample_is_the_sample_and_of_a_broken_one_infinite():
-    assert bootstrap_interval([2.5], np.random.default_rng(0)) == (2.5, 2.5)
+@pytest.mark.parametrize("positive", [True, False])
+def test_the_interval_of_one_sample_is_the_sample_and_of_a_broken_one_infinite(positive):
+    assert mean_interval([2.5], positive=positive) == (2.5, 2.5)
     for bad in (NAN, INF):
-        assert bootstrap_interval([1.0, bad], np.random.default_rng(0)) == (INF, INF)
+        assert mean_interval([1.0, bad], positive=positive) == (INF, INF)
 
 
-def test_the_interval_depends_on_the_generator_alone():
-    draws = [bootstrap_interval([1.0, 2.0, 4.0], np.random.default_rng(7)) for _ in range(2)]
-    assert draws[0] == draws[1]
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6), st.floats(0.01, 100))
+def test_the_interval_of_the_mean_holds_it_and_scales(samples, a):
+    low, high = mean_interval(samples, positive=False)
+    slack = 1e-9 * max(map(abs, samples))
+    assert low - slack <= np.mean(samples) <= high + slack
+    scaled = mean_interval([a * sample for sample in samples], positive=False)
+    assert scaled == pytest.approx((a * low, a * high), rel=1e-6, abs=100 * a * slack)
+
+
+@given(st.lists(st.floats(1e-200, 1e3), min_size=2, max_size=6), st.floats(0.01, 100))
+def test_what_is_positive_has_a_positive_interval_that_scales(samples, a):
+    low, high = mean_interval(samples, positive=True)
+    assert 0 < low <= np.mean(samples) * (1 + 1e-9)
+    assert high >= np.mean(samples) * (1 - 1e-9)
+    scaled = mean_interval([a * sample for sample in samples], positive=True)
+    assert scaled == pytest.approx((a * low, a * high), rel=1e-6)
 
 
 @pytest.mark.parametrize("best", [1e-3, 1e-2, 3e-2])
@@ -138,3 +171,60 @@ def test_above_the_edge_nothing_learned_and_just_below_it_something_did(row, unt
     assert all(learned_nothing(value, values[best], untrained) for value in values[index:])
     if index - 1 > best:
         assert not learned_nothing(values[index - 1], values[best], untrained)
+
+
+@pytest.mark.parametrize("lr", [1e-4, 3e-4, 2e-2, 1.0])
+def test_the_loss_between_rates_is_on_the_line_in_log_lr(lr):
+    assert loss_at(GRID, [-4, -3, -2, -1, 0], lr) == pytest.approx(math.log10(lr))
+
+
+@pytest.mark.parametrize("lr", [9e-5, 1.1])
+def test_beyond_the_rates_the_loss_is_not_known(lr):
+    assert math.isnan(loss_at(GRID, [1, 2, 3, 4, 5], lr))
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+def test_between_a_rate_that_works_and_one_that_fails_training_fails(bad):
+    row = [1.0, 2.0, 3.0, 4.0, bad]
+    assert loss_at(GRID, row, 0.2) == INF
+    assert loss_at(GRID, row, 0.1) == 4.0
+    assert loss_at(GRID, row, 0.1 * (1 + 1e-9)) == 4.0
+
+
+@given(st.floats(-8, 3), st.floats(0, 6))
+def test_the_safe_order_is_a_power_of_ten_in_the_range_nearest_to_its_middle(start, width):
+    low, high = 10**start, 10 ** (start + width)
+    order = safe_order(low, high)
+    inside = [k for k in range(-9, 11) if start <= k <= start + width]
+    if order is None:
+        assert not inside
+        return
+    power = round(math.log10(order))
+    assert order == pytest.approx(10**power, rel=1e-12)
+    assert low * (1 - 1e-5) <= order <= high * (1 + 1e-5)
+    middle = start + width / 2
+    assert all(abs(power - middle) <= abs(k - middle) + 1e-9 for k in inside)
+
+
+@pytest.mark.parametrize(
+    ("ends", "best", "interval", "expected"),
+    [
+        ((1e-3, 3.0), 3.0, (3.0, 3.0), 10.0),
+        ((1e-3, 1.0), 1.0, (1.0, 1.0), 10.0),
+        ((1e-3, 6.0), 6.0, (6.0, 6.0), 100.0),  # 10 is not even twice as far
+        ((1e-3, 1.0), 1e-3, (1e-3, 1e-3), 1e-4),
+        ((3e-6, 1.0), 3e-6, (3e-6, 3e-6), 1e-6),
+        ((1e-3, 1.0), 0.3, (0.2, 1.0), 10.0),
+        ((1e-3, 1.0), 0.3, (0.2, 0.9), None),
+        ((1e-3, 1.0), 0.01, (1e-3, 0.02), 1e-4),
+        ((1e-3, 1.0), 0.3, (1e-3, 1.0), 10.0),  # nothing is known: the nearer end
+        ((1e-3, 1.0), 0.01, (1e-3, 1.0), 1e-4),
+    ],
+)
+def test_the_grid_is_extended_where_its_end_cut_the_curve_off(ends, best, interval, expected):
+    lrs = sorted({*ends, 0.01, 0.1, best})
+    assert extension(lrs, best, *interval) == expected
+
+
+def test_one_rate_cuts_nothing_off():
+    assert extension([0.1], 0.1, 0.1, 0.1) is None

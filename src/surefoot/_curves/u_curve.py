@@ -6,35 +6,71 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["basin", "bootstrap_interval", "divergence_edge", "learned_nothing"]
+__all__ = [
+    "basin",
+    "divergence_edge",
+    "extension",
+    "learned_nothing",
+    "loss_at",
+    "mean_interval",
+    "safe_order",
+]
+
+SAME = 1e-6
+"""Decades within which two rates are the same."""
 
 LEAST_LEARNED = 0.1
 """A rate above the best that learned less than this share of what the best learned diverged."""
 
 
-def bootstrap_interval(
-    samples: ArrayLike, generator: np.random.Generator, *, level: float = 0.9, draws: int = 2000
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean.
+def mean_interval(samples: ArrayLike, *, positive: bool, level: float = 0.9) -> tuple[float, float]:
+    r"""Return Student's interval of the mean; of what is always positive, in the log.
+
+    .. math:: \bar x \pm t_{n-1} s / \sqrt n
+              \qquad\text{or}\qquad \bar x \cdot e^{\pm t_{n-1} s_{\log} / \sqrt n}
+
+    So it is right for two or three samples too, where a bootstrap is much too narrow, and what is
+    positive has a positive interval.
 
     Args:
         samples: n ≥ 1 measurements; one that is not finite makes the interval infinite.
-        generator: where the randomness comes from.
+        positive: whether no measurement of the kind can be 0 or negative.
         level: share of the interval, in (0, 1).
-        draws: number of resamples.
 
     Returns:
-        Its lower and upper end.
+        Its lower and upper end; one sample, which says nothing of the noise, is both.
+
+    Example:
+        >>> [round(end, 3) for end in mean_interval([0.9, 1.0, 1.1], positive=True)]
+        [0.844, 1.184]
 
     Reference:
-        Efron, *Bootstrap Methods: Another Look at the Jackknife*, 1979.
+        Student, *The Probable Error of a Mean*, 1908.
     """
     array = np.asarray(samples, dtype=np.float64)
     if not np.isfinite(array).all():
-        return float("inf"), float("inf")
-    picks = generator.integers(len(array), size=(draws, len(array)))
-    low, high = np.quantile(array[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        return math.inf, math.inf
+    mean, count = float(array.mean()), len(array)
+    if count == 1:
+        return mean, mean
+    spread = float(np.std(np.log(array) if positive else array, ddof=1))
+    half = _student(count - 1, level) * spread / math.sqrt(count)
+    if not positive:
+        return mean - half, mean + half
+    half = min(half, 700.0)  # far beyond any loss, and still a float
+    return mean * math.exp(-half), mean * math.exp(half)
+
+
+def _student(freedom: int, level: float) -> float:
+    """Return the t within which Student's law has ``level`` of its probability.
+
+    With t = √ν tan θ its density in θ is that of cos θ to the power of ν − 1.
+    """
+    angles = np.linspace(0.0, np.pi / 2, 20_001)
+    density = np.cos(angles) ** (freedom - 1)
+    inside = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    angle = float(np.interp(level * float(inside[-1]), inside, angles))
+    return math.sqrt(freedom) * math.tan(angle)
 
 
 def basin(
@@ -123,3 +159,84 @@ def divergence_edge(
             break
         edge = lr
     return edge
+
+
+def loss_at(lrs: Sequence[float], losses: Sequence[float], lr: float) -> float:
+    """Return the loss at any rate, interpolated between neighbours, linearly in log lr.
+
+    Args:
+        lrs: n rates, ascending.
+        losses: n losses.
+        lr: where, > 0.
+
+    Returns:
+        The loss; inf between a rate that works and one that fails, NaN beyond the rates.
+
+    Example:
+        >>> loss_at([0.01, 0.1, 1.0], [3.0, 1.0, float("inf")], 0.1**1.5)
+        2.0
+        >>> loss_at([0.01, 0.1, 1.0], [3.0, 1.0, float("inf")], 0.2)
+        inf
+    """
+    logs = np.log10(np.asarray(lrs, dtype=np.float64))
+    at = math.log10(lr)
+    same = np.flatnonzero(np.abs(logs - at) < SAME)
+    if same.size:
+        return float(losses[int(same[0])])
+    above = int(np.searchsorted(logs, at))
+    if above in (0, len(logs)):
+        return math.nan
+    pair = np.asarray(losses, dtype=np.float64)[above - 1 : above + 1]
+    if not np.isfinite(pair).all():
+        return math.inf
+    return float(np.interp(at, logs[above - 1 : above + 1], pair))
+
+
+def safe_order(low: float, high: float) -> float | None:
+    """Return the power of ten in a range of rates, the one nearest to its middle, or None.
+
+    Args:
+        low: its lower end, > 0.
+        high: its upper end.
+
+    Example:
+        >>> safe_order(0.004, 0.03), safe_order(2e-5, 0.3), safe_order(0.02, 0.09)
+        (0.01, 0.001, None)
+    """
+    start, end = math.log10(low), math.log10(high)
+    powers = range(math.ceil(start - SAME), math.floor(end + SAME) + 1)
+    middle = (start + end) / 2
+    order = min(powers, key=lambda power: (abs(power - middle), power), default=None)
+    return None if order is None else float(f"1e{order}")
+
+
+def extension(lrs: Sequence[float], best: float, low: float, high: float) -> float | None:
+    """Return the power of ten to which the rates should reach, for their end cut the curve off.
+
+    It did where the best rate, or the interval of the optimum, is at the end of the rates. A basin
+    that is open there is not enough: its best may well have been seen.
+
+    Args:
+        lrs: n rates that were tried, ascending.
+        best: that of the least loss.
+        low: from where on the optimum may lie; ``best`` where that is not known.
+        high: up to where.
+
+    Returns:
+        The next power of ten that is at least twice as far, or None.
+
+    Example:
+        >>> lrs = [0.03, 0.1, 0.3, 1.0, 3.0]
+        >>> extension(lrs, 3.0, 3.0, 3.0), extension(lrs, 0.1, 0.03, 0.2), extension(lrs, 1, 0.4, 2)
+        (10.0, 0.01, None)
+    """
+    first, last = math.log10(lrs[0]), math.log10(lrs[-1])
+    below = math.log10(min(best, low)) < first + SAME
+    above = math.log10(max(best, high)) > last - SAME
+    if len(lrs) == 1 or not (below or above):
+        return None
+    if below and above:  # both are possible: the end that is nearer to the best
+        above = math.log10(best) > (first + last) / 2
+    twice = math.log10(2) - SAME
+    power = math.ceil(last + twice) if above else math.floor(first - twice)
+    return float(f"1e{power}")

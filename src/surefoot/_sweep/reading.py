@@ -1,4 +1,4 @@
-"""From members to the U curve: means and intervals, best, basin, edge, one sentence."""
+"""From members to the U curve: means and intervals, best, optimum, basin, edge."""
 
 import dataclasses
 import math
@@ -6,14 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from surefoot._curves.u_curve import basin, bootstrap_interval, divergence_edge, learned_nothing
+from surefoot._curves.optimum import fit_optimum
+from surefoot._curves.u_curve import (
+    basin,
+    divergence_edge,
+    extension,
+    learned_nothing,
+    loss_at,
+    mean_interval,
+    safe_order,
+)
+from surefoot._sweep.sentence import sentence
 from surefoot.errors import InputError
-from surefoot.records import Basin, Cost, Member, Point, Sensitivity
+from surefoot.records import Basin, Cost, Engine, Member, Optimum, Point, Sensitivity
 
 __all__ = ["read_sensitivity"]
 
-INTERVAL_SEED = 0
-"""Seed of the bootstrap, so that the same members give the same interval."""
+FIT_SEED = 0
+"""Seed of the fit, so that the same members give the same optimum."""
 
 
 def read_sensitivity(
@@ -25,99 +35,109 @@ def read_sensitivity(
     cost: Cost,
     steps: int,
     name: str,
+    engine: Engine | None = None,
 ) -> Sensitivity:
     """Return the U curve of the members.
 
     Args:
-        members: at least one of them finite.
+        members: at least one of them finite; one with an error takes no part in the statistics.
         untrained: mean loss of the untrained models; NaN if it is not known.
         tolerance: width of the basin, as a share of best − floor.
         metric: "validation loss" or "training loss".
         cost: what the members cost.
         steps: the budget in updates.
         name: the trial's name.
+        engine: what ran the members.
 
     Raises:
         InputError: no member stayed finite.
     """
-    if not any(math.isfinite(member.loss) for member in members):
-        raise InputError(
-            "No member of the sweep stayed finite, at any of the rates "
-            f"{min(m.lr for m in members):g} … {max(m.lr for m in members):g}: add smaller rates, "
-            "and look for NaN in the data or the model."
-        )
-    generator = np.random.default_rng(INTERVAL_SEED)
-    lrs = sorted({member.lr for member in members})
-    means = [float(np.mean([m.loss for m in members if m.lr == lr])) for lr in lrs]
-    usable = [(mean, lr) for mean, lr in zip(means, lrs, strict=True) if math.isfinite(mean)]
-    if not usable:
-        raise InputError(
-            "At every rate of the sweep at least one seed stopped being finite: add smaller rates."
-        )
-    best_loss, best_lr = min(usable)
+    ran = [member for member in members if not member.error]
+    lrs = sorted({member.lr for member in ran})
+    means = [float(np.mean([m.loss for m in ran if m.lr == lr])) for lr in lrs]
+    best_loss, best_lr = _best(members, lrs, means)
     marked = tuple(_mark(member, best_lr, best_loss, untrained) for member in members)
-    points = tuple(
-        _point([member for member in marked if member.lr == lr], generator) for lr in lrs
-    )
-    best = next(point for point in points if point.lr == best_lr)
+    tried = sorted({member.lr for member in members})
+    positive = all(member.loss > 0 for member in ran)
+    points = tuple(_point([m for m in marked if m.lr == lr], positive) for lr in tried)
     scale = best_loss if best_loss > 0 else untrained - best_loss
     scale = 0.0 if math.isnan(scale) else max(scale, 0.0)
+    optimum = _optimum(ran, lrs, best_loss - scale)
     low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, scale=scale)
-    found = Basin(low, high, tolerance, open_low, open_high)
-    edge = divergence_edge(lrs, means, untrained)
-    return Sensitivity(
+
+    def lost(lr: float) -> float:
+        return (loss_at(lrs, means, lr) - best_loss) / scale if scale > 0 else math.nan
+
+    result = Sensitivity(
         points=points,
-        best=best,
-        basin=found,
-        diverges_at=edge,
+        best=next(point for point in points if point.lr == best_lr),
+        basin=Basin(low, high, tolerance, open_low, open_high),
+        diverges_at=divergence_edge(lrs, means, untrained),
         untrained=untrained,
         metric=metric,
-        reason=_sentence(best, found, edge, metric, untrained, (lrs[0], lrs[-1])),
+        reason="",
         cost=cost,
         members=marked,
         steps=steps,
         name=name,
+        optimum=optimum,
+        decade_below=lost(best_lr / 10),
+        decade_above=lost(best_lr * 10),
+        order=safe_order(low, high),
+        extend_to=extension(
+            tried,
+            best_lr,
+            optimum.low if optimum else best_lr,
+            optimum.high if optimum else best_lr,
+        ),
+        engine=engine,
+    )
+    return dataclasses.replace(result, reason=sentence(result))
+
+
+def _best(
+    members: Sequence[Member], lrs: Sequence[float], means: Sequence[float]
+) -> tuple[float, float]:
+    """Return the least mean loss and its rate, or say why there is none."""
+    usable = [(mean, lr) for mean, lr in zip(means, lrs, strict=True) if math.isfinite(mean)]
+    if usable:
+        return min(usable)
+    if any(math.isfinite(member.loss) for member in members):
+        raise InputError(
+            "At every rate of the sweep at least one seed stopped being finite: add smaller rates."
+        )
+    errors = [f" Trainings raised, the first {m.error}." for m in members if m.error]
+    raise InputError(
+        "No member of the sweep stayed finite, at any of the rates "
+        f"{min(m.lr for m in members):g} … {max(m.lr for m in members):g}: add smaller rates, "
+        f"and look for NaN in the data or the model.{errors[0] if errors else ''}"
     )
 
 
 def _mark(member: Member, best_lr: float, best_loss: float, untrained: float) -> Member:
     lost = member.lr > best_lr and learned_nothing(member.loss, best_loss, untrained)
-    return dataclasses.replace(member, diverged=member.diverged or lost)
+    return dataclasses.replace(member, diverged=member.diverged or (lost and not member.error))
 
 
-def _point(members: Sequence[Member], generator: np.random.Generator) -> Point:
-    losses = [member.loss for member in members]
-    low, high = bootstrap_interval(losses, generator)
+def _point(members: Sequence[Member], positive: bool) -> Point:
+    losses = [member.loss for member in members if not member.error]
+    low, high = mean_interval(losses, positive=positive) if losses else (math.nan, math.nan)
     return Point(
         lr=members[0].lr,
-        loss=float(np.mean(losses)),
+        loss=float(np.mean(losses)) if losses else math.nan,
         low=low,
         high=high,
-        seeds=len(members),
+        seeds=len(losses),
         diverged=sum(member.diverged for member in members),
+        failed=len(members) - len(losses),
     )
 
 
-def _sentence(
-    best: Point,
-    found: Basin,
-    edge: float | None,
-    metric: str,
-    untrained: float,
-    ends: tuple[float, float],
-) -> str:
-    low_end, high_end = ends
-    before = "" if math.isnan(untrained) else f", untrained {untrained:.3g}"
-    parts = [
-        f"Best at lr {best.lr:.3g} ({metric} {best.loss:.3g}{before})",
-        f"within {100 * found.tolerance:.0f} % of it from {found.low:.2g} to {found.high:.2g}",
-        f"training fails from {edge:.2g} on"
-        if edge
-        else "no rate of the grid is too high to learn",
-    ]
-    sentence = "; ".join(parts) + "."
-    if low_end < high_end and best.lr == high_end:
-        sentence += f" The best is the largest rate tried: extend the grid above {high_end:.2g}."
-    elif low_end < high_end and best.lr == low_end:
-        sentence += f" The best is the smallest rate tried: extend the grid below {low_end:.2g}."
-    return sentence
+def _optimum(members: Sequence[Member], lrs: Sequence[float], floor: float) -> Optimum | None:
+    seeds = sorted({member.seed for member in members})
+    losses = np.full((len(lrs), len(seeds)), np.nan)
+    for member in members:
+        loss = member.loss if math.isfinite(member.loss) else math.inf
+        losses[lrs.index(member.lr), seeds.index(member.seed)] = loss
+    fit = fit_optimum(lrs, losses, floor=floor, generator=np.random.default_rng(FIT_SEED))
+    return None if fit is None else Optimum(fit.lr, fit.low, fit.high, fit.loss)

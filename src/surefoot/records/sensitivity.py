@@ -44,7 +44,8 @@ class Point(Record):
     Args:
         lr: learning rate, > 0.
         loss: mean final loss over the seeds; inf if any of them stopped being finite.
-        low, high: 90 % bootstrap interval of the mean; equal to ``loss`` with one seed.
+        low, high: 90 % interval of the mean, Student's, of the logs where all losses are positive;
+            equal to ``loss`` with one seed, which says nothing of the noise.
         seeds: how many members.
         diverged: how many of them diverged.
         failed: how many more raised an exception, and are not counted otherwise.
