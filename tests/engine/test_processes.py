@@ -382,36 +382,42 @@ def gone(pid):
         return True
 
 
-def start(pause):
+def all_gone(pids):
+    deadline = time.monotonic() + 20
+    while not all(gone(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return all(gone(pid) for pid in pids)
+
+
+def start(pause, folder):
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env={**os.environ, "TMPDIR": str(folder)}, **options)
 
 
-def test_nothing_is_left_and_nothing_is_said_when_the_interpreter_ends():
-    script = start(0.01)
+def test_nothing_is_left_and_nothing_is_said_when_the_interpreter_ends(tmp_path):
+    script = start(0.01, tmp_path)
     assert script.stdout.readline() == "under way\n"
     workers = children(script.pid)
     out, err = script.communicate(timeout=120)
     assert (out, err, script.returncode) == ("2\n", "", 0)
     assert len(workers) >= 2
-    assert all(gone(pid) for pid in workers)
+    assert all_gone(workers)
+    assert list(tmp_path.glob("surefoot-*")) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_sweep_that_is_interrupted(blow):
-    script = start(0.5)
+def test_no_worker_outlives_the_sweep_that_is_interrupted(blow, tmp_path):
+    script = start(0.5, tmp_path)
     assert script.stdout.readline() == "under way\n"
     workers = children(script.pid)
     script.send_signal(blow)
     err = script.communicate(timeout=30)[1]
     assert script.returncode != 0
     assert ("KeyboardInterrupt" in err) == (blow == signal.SIGINT)
-    deadline = time.monotonic() + 20
-    while not all(gone(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
     assert len(workers) >= 2
-    assert all(gone(pid) for pid in workers)
+    assert all_gone(workers)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5])
