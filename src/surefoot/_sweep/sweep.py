@@ -180,7 +180,7 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
         for _ in range(options.refine):
             members += _refined(plan, members, engine, options.workers, tell)
     updates = sum(member.updates for member in members)
-    result = read_sensitivity(
+    return read_sensitivity(
         members,
         untrained=sum(untrained) / len(untrained),
         tolerance=options.tolerance,
@@ -188,8 +188,8 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
         cost=Cost(updates, time.perf_counter() - started, updates / trial.steps),
         steps=trial.steps,
         name=trial.name,
+        engine=engine,
     )
-    return replace(result, engine=engine)
 
 
 def _default_lrs(trial: Trial) -> tuple[float, ...]:
