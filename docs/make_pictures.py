@@ -31,9 +31,9 @@ def draw_interactions() -> None:
     """Draw what the two examples on interactions measure."""
     sys.path.insert(0, str(EXAMPLES))
     batch_size, budget = map(importlib.import_module, ("batch_size", "budget"))
-    by_size = batch_size.sweep("SGD", list(batch_size.PUBLISHED["SGD"]))
+    by_size = batch_size.sweep("SGD", list(batch_size.PUBLISHED["SGD"]), seeds=8)
     save(figure(by_size), IMAGES / "batch-size.png")
-    by_budget = budget.sweep()
+    by_budget = budget.sweep(seeds=8)
     save(figure(by_budget, along="epochs"), IMAGES / "budget.png")
     save(figure(by_budget, schedule="hold()"), IMAGES / "budget-constant.png")
 

@@ -3,7 +3,7 @@
 Theory: the best rate is lr_max / (1 + B_noise / B)^a with a = 1 for SGD and about 0.5 for Adam. So
 for small batches it grows as B for SGD and as √B for Adam, and for large ones it stays.
 
-Try it (half a minute; --full takes about two):
+Try it (a minute; --full takes two):
 
     python examples/batch_size.py
     python examples/batch_size.py --full
@@ -24,7 +24,7 @@ import surefoot as sf
 
 EPOCHS = 6
 OPTIMIZERS = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}
-LRS = {"SGD": [2.0**k for k in range(-5, 2)], "Adam": [2.0**k for k in range(-9, -2)]}
+POWERS = {"SGD": (-5, 1), "Adam": (-9, -3)}
 PUBLISHED = {
     "SGD": {8: -2.28, 16: -1.44, 32: -1.23, 64: -1.14, 128: -0.91, 256: -0.46},
     "Adam": {8: -6.15, 16: -5.62, 32: -5.24, 64: -5.00, 128: -4.90, 256: -4.87},
@@ -65,16 +65,30 @@ def make_trial(batch_size: int, optimizer: str = "SGD", epochs: float = EPOCHS) 
     )
 
 
+def rates(first: int, last: int, per_octave: int) -> list[float]:
+    """Return learning rates from 2^first to 2^last, so many for each factor of two."""
+    return [2 ** (first + k / per_octave) for k in range((last - first) * per_octave + 1)]
+
+
 def sweep(
-    optimizer: str, sizes: list[int], seeds: int = 3, epochs: float = EPOCHS
+    optimizer: str,
+    sizes: list[int],
+    seeds: int = 3,
+    epochs: float = EPOCHS,
+    per_octave: int = 2,
 ) -> sf.Interaction:
     """Return the U curve of each batch size."""
     return sf.sweep(
         lambda batch_size: make_trial(batch_size, optimizer, epochs),
-        LRS[optimizer],
+        rates(*POWERS[optimizer], per_octave),
         over={"batch_size": sizes},
         seeds=seeds,
     )
+
+
+def exponent(values: tuple[float, float], lrs: tuple[float, float]) -> float:
+    """Return b of lr ∝ value^b from one value to another."""
+    return math.log(lrs[1] / lrs[0]) / math.log(values[1] / values[0])
 
 
 def compare(result: sf.Interaction, published: dict[int, float]) -> str:
@@ -88,26 +102,26 @@ def compare(result: sf.Interaction, published: dict[int, float]) -> str:
             f"{point.value:>10} {point.lr:>9.3g}   {own:+.2f} ({low:+.2f} … {high:+.2f})   "
             f"{known:>+9.2f} {own - known:>+12.2f}"
         )
-    (first, second), known = ridge[:2], [published[point.value] for point in ridge[:2]]
-    doublings = math.log2(second.value / first.value)
-    own = math.log2(second.lr / first.lr) / doublings
-    lines.append(
-        f"exponent from {first.value} to {second.value}: {own:.2f}; "
-        f"published {(known[1] - known[0]) / doublings:.2f}"
-    )
+    first, second = ridge[:2]
+    ends = (first.value, second.value)
+    own = exponent(ends, (first.lr, second.lr))
+    known = exponent(ends, (2 ** published[ends[0]], 2 ** published[ends[1]]))
+    lines.append(f"exponent from {ends[0]} to {ends[1]}: {own:.2f}; published {known:.2f}")
     return "\n".join([*lines, result.reason])
 
 
 def main() -> None:
     """Sweep both optimizers, print the tables and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="all six batch sizes, five seeds")
+    parser.add_argument("--full", action="store_true", help="all batch sizes and eight seeds")
     parser.add_argument("--to", type=Path, default=Path(), help="folder of the figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for optimizer, published in PUBLISHED.items():
-        sizes = list(published) if options.full else [8, 16, 64, 256]
-        result = sweep(optimizer, sizes, seeds=5 if options.full else 3)
+        if options.full:
+            result = sweep(optimizer, list(published), seeds=8)
+        else:
+            result = sweep(optimizer, [8, 16, 64, 256])
         path = sf.plots.save(result, options.to / f"batch_size_{optimizer.lower()}.png")
         print(f"{optimizer}\n{compare(result, published)}\nIt cost {result.cost}. See {path}.\n")
 

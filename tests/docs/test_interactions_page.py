@@ -37,7 +37,7 @@ def test_files_that_the_page_names_are_there():
 
 def test_smaller_batches_want_smaller_rates(example):
     batch_size = example("batch_size")
-    result = batch_size.sweep("SGD", [8, 64], seeds=1, epochs=1)
+    result = batch_size.sweep("SGD", [8, 64], seeds=1, epochs=1, per_octave=1)
     small, large = result.ridge()
     assert small.lr < large.lr
     told = batch_size.compare(result, batch_size.PUBLISHED["SGD"])
@@ -47,7 +47,7 @@ def test_smaller_batches_want_smaller_rates(example):
 
 def test_smaller_rates_want_more_epochs_unless_the_rate_falls_to_zero(example):
     budget = example("budget")
-    result = budget.sweep([1, 10], seeds=1)
+    result = budget.sweep([1, 10], seeds=1, per_octave=1)
     constant = result.slope("epochs", schedule="hold()")
     decayed = result.slope("epochs", schedule="linear()")
     assert constant.exponent < decayed.exponent - 0.2

@@ -162,6 +162,14 @@ def test_the_law_tells_few_combinations_apart():
     assert said.endswith(" at kind=Adam.")
 
 
+def test_the_law_says_at_which_combination_the_ridge_bends():
+    lrs = {8: 0.1, 16: 0.2, 32: 0.21, 64: 0.21}
+    cells = [Cell({"k": "x", "b": b}, curve(lr, width=1.05)) for b, lr in lrs.items()]
+    cells += [Cell({"k": "y", "b": b}, curve(b / 100, width=1.05)) for b in lrs]
+    said = Interaction(("k", "b"), tuple(cells), "", COST).law("b")
+    assert said.endswith(" at k=y. No single power fits well at k=x.")
+
+
 def test_the_law_takes_many_combinations_together():
     result = interaction(lambda x, y: 0.1 * y, x=list("abcdef"), y=[1, 2, 4])
     assert "∝ y^1.00 (" in result.law("y")

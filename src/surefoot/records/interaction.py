@@ -18,7 +18,7 @@ _LEVEL = 0.9
 _QUANTILE = 1.6449  # of the normal distribution, two-sided, at this level
 _LEAST = 0.01  # no rate is known better than to 1 %
 _TOLD_APART = 4  # combinations of the other settings that a sentence can hold
-_BENT = 2.0  # from this misfit on the points bend away from one power law
+_BENT = 1.5  # from this misfit on the points bend away from one power law
 
 
 @dataclass(frozen=True)
@@ -212,8 +212,11 @@ class Interaction(Record):
         combinations = dict.fromkeys(tuple(c.settings[name] for name in others) for c in cells)
         if slope is not None and 1 < len(combinations) <= _TOLD_APART:
             each = [dict(zip(others, values, strict=True)) for values in combinations]
-            said = [f"{self.slope(along, **at, **one)} at {label(one)}" for one in each]
-            return f"Best lr ∝ {along}^b, with b = {'; '.join(said)}."
+            slopes = {label(one): self.slope(along, **at, **one) for one in each}
+            said = "; ".join(f"{found} at {name}" for name, found in slopes.items())
+            bent = [name for name, found in slopes.items() if found and found.misfit > _BENT]
+            where = f" No single power fits well at {'; '.join(bent)}." if bent else ""
+            return f"Best lr ∝ {along}^b, with b = {said}.{where}"
         if slope is None:
             listed = ", ".join(f"{lr:.3g} at {value}" for value, lr in means.items())
             return f"Best lr by {along}: {listed}."
