@@ -12,14 +12,14 @@ Array = NDArray[np.float64]
 # Chosen on the tuning cases of benchmarks/statistics.py.
 WAVES = 16
 """How many sines make the smooth deviation."""
-LENGTHS, SIZES = (0.5, 1.2), (1.0, 30.0, 1000.0)
+LENGTHS, SIZES = (0.6, 2.5), (1.0, 1e2, 1e4, 1e6)
 """Deviations that are tried: length in decades, variance in units of that of the noise."""
 ROUNDINGS, STEEPEST = (0.03, 0.2), 40.0
 """Bends that are tried: how round, in decades; their slope, in log loss per decade."""
-PER_GAP = 8
-"""Places of the bend between two rates."""
-LEAST_NOISE = 0.003
-"""Noise of the log loss that is always allowed for."""
+PER_GAP, MOST_PLACES = 8, 160
+"""Places of the bend that are tried between two rates; at most, in all."""
+LEAST_NOISE, LEAST_SPREAD, UNKNOWN_NOISE = 0.003, 0.02, 0.05
+"""Noise of the log loss: always allowed for; least and unknown one that a bend is compared with."""
 FREEDOM = 4.0
 """Degrees of freedom of the noise: few, so that a mad member weighs little."""
 ROUNDS = 3
@@ -36,7 +36,8 @@ class Heights:
 
     Args:
         x: n places, log10 lr, without the walls.
-        rate, seed: to which place and to which seed each value belongs.
+        rate: to which place each value belongs; each place has one at least.
+        seed: to which seed, counted from 0; each has one value at least.
         values: the log losses.
         ends: the ends of the curve: the walls, where there are any.
         walls: whether its left and its right end is a wall.
@@ -76,9 +77,12 @@ def draw_curves(data: Heights, places: Array, generator: np.random.Generator) ->
         data: the values.
         places: where to evaluate, from one of the ends to the other.
         generator: where the randomness comes from.
+
+    Returns:
+        About 400 curves; fewer, or none, where hardly any ends high enough or bends upwards.
     """
     gaps = len(data.x) - 1 + sum(data.walls)
-    knots = np.linspace(*data.ends, PER_GAP * gaps + 1)[1:-1]
+    knots = np.linspace(*data.ends, min(PER_GAP * gaps, MOST_PLACES) + 1)[1:-1]
     middle = float(data.values.mean())
     posterior = _fit(data, knots, data.values - middle)
     smooth, bends = _smooth(places, data.ends), _bends(places, knots)
@@ -98,8 +102,6 @@ def draw_curves(data: Heights, places: Array, generator: np.random.Generator) ->
     fits = heights >= 0
     for end in walls:
         fits &= smooth[end] @ parts + bends[end, bend] * heights >= level
-    if not fits.any():
-        fits[:] = True
     return middle + smooth @ parts[:, fits] + bends[:, bend[fits]] * heights[fits]
 
 
@@ -126,8 +128,8 @@ def _deviations(ends: tuple[float, float], seeds: int) -> Array:
     """Return the prior precision of the smooth part in units of the noise: e × p."""
     precisions: list[Array] = []
     for length in LENGTHS:
-        decay = np.sqrt(3) / length  # a Matérn process of order 3/2
-        spectrum = 4 * decay**3 / (decay**2 + _frequencies(ends) ** 2) ** 2
+        decay = np.sqrt(5) / length  # a Matérn process of order 5/2
+        spectrum = 16 / 3 * decay**5 / (decay**2 + _frequencies(ends) ** 2) ** 3
         precisions += [
             np.concatenate([[1e-6, 1e-6], 1 / (size * spectrum), np.full(seeds, 1e-4)])
             for size in SIZES
@@ -153,12 +155,12 @@ def _fit(data: Heights, knots: Array, values: Array) -> _Posterior:
 def _spread(data: Heights, values: Array) -> float:
     """Return a rough noise: how far the seeds of a rate lie apart beyond what is common to all."""
     table = np.full((len(data.x), int(data.seed.max()) + 1), np.nan)
+    if len(values) < sum(table.shape):  # no more values than rates and seeds explain
+        return UNKNOWN_NOISE
     table[data.rate, data.seed] = values
-    if np.isnan(table).any(axis=0).all() or table.shape[1] == 1:
-        return 0.05
     table -= np.nanmean(table, axis=1, keepdims=True)
     table -= np.nanmedian(table, axis=0)
-    return max(0.02, 1.4826 * float(np.nanmedian(np.abs(table))))
+    return max(LEAST_SPREAD, 1.4826 * float(np.nanmedian(np.abs(table))))
 
 
 def _solved(matrix: Array, right: Array) -> Array:
@@ -175,7 +177,8 @@ def _solve(
     right = np.concatenate([(weighted.T @ values)[:, None], weighted.T @ bends], axis=1)
     solved = _solved(factors, np.broadcast_to(right, (len(prior), *right.shape)))
     smooth, crossed = solved[:, :, 0], solved[:, :, 1:]
-    precision = (weights @ bends**2) + bend_prior - (crossed**2).sum(axis=1)
+    left = (weights @ bends**2) - (crossed**2).sum(axis=1)  # ≥ 0 but for rounding
+    precision = bend_prior + np.maximum(left, 0.0)
     pull = (weights * values) @ bends - np.einsum("ep,eph->eh", smooth, crossed)
     squares = float(weights @ values**2) - (smooth**2).sum(axis=1)[:, None] - pull**2 / precision
     shape = 0.5 * (1 + max(len(values) - lines + WAVES, 1))
@@ -210,7 +213,7 @@ def _weights(
     apart = own.copy()
     for rate in range(len(data.x)):
         mine = data.rate == rate
-        apart[mine] -= np.median(own[mine]) if mine.any() else 0.0
+        apart[mine] -= np.median(own[mine])
     several = np.bincount(data.rate, minlength=len(data.x))[data.rate] >= 3
     distance = np.where(
         several, np.minimum(np.abs(off), np.abs(apart)), np.where(outermost, 0.0, off)

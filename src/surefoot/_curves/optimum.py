@@ -18,11 +18,11 @@ FEWEST = 4
 """Rates that a fit needs."""
 REACH = 1.2
 """How far above the best the fit looks, in units of log loss; beyond it is only known to be bad."""
-WORST = 10.0
-"""How far above ``REACH`` a drawn curve counts in the expected loss."""
 OFFSET = 0.5
 """Added to the loss in units of best − floor, so that no loss near the floor weighs too much."""
-RESOLUTION = 0.09
+FEWEST_CURVES = 20
+"""Curves that an interval needs."""
+RESOLUTION = 0.07
 """Share of the distance of two rates below which no interval can know better."""
 
 
@@ -50,7 +50,7 @@ def fit_optimum(
     generator: np.random.Generator,
     level: float = 0.9,
 ) -> Fit | None:
-    r"""Return the best rate with its interval, or None with too few rates.
+    r"""Return the best rate with its interval; None with too few rates, or if no such curve fits.
 
     The log of the loss above the floor is modelled over x = log10 lr as
 
@@ -92,18 +92,26 @@ def fit_optimum(
     data = _near_the_best(x, heights)
     places = np.linspace(*data.ends, 161)
     curves = draw_curves(data, places, generator)
-    expected = np.exp(np.minimum(curves, data.level + WORST)).mean(axis=1)
+    if curves.shape[1] < FEWEST_CURVES:
+        data = _near_the_best(x, heights, walls_are_data=True)
+        curves = draw_curves(data, places, generator)
+    if curves.shape[1] < FEWEST_CURVES:
+        return None
+    expected = np.exp(np.minimum(curves, data.level)).mean(axis=1)
     lowest = places[np.argmin(curves, axis=0)]
     slack = RESOLUTION * float(np.median(np.diff(x)))
     low, high = np.quantile(lowest, [(1 - level) / 2, (1 + level) / 2])
     low, high = max(low - slack, data.ends[0]), min(high + slack, data.ends[1])
     at = int(np.argmin(np.where((places >= low) & (places <= high), expected, np.inf)))
-    loss = floor + scale * (math.exp(float(np.median(curves[at]))) - OFFSET)
+    loss = floor + scale * max(math.exp(float(np.median(curves[at]))) - OFFSET, 0.0)
     return Fit(float(10 ** places[at]), float(10**low), float(10**high), loss)
 
 
-def _near_the_best(x: Array, heights: Array) -> Heights:
-    """Return the rates around the best up to the first that is far above it, on each side."""
+def _near_the_best(x: Array, heights: Array, *, walls_are_data: bool = False) -> Heights:
+    """Return the rates around the best up to the first that is far above it, on each side.
+
+    Those two are walls, unless hardly any curve ends high there or too few rates are left.
+    """
     middles = np.array([np.median(row[~np.isnan(row)]) for row in heights])
     best = int(np.argmin(middles))
     level = float(middles[best]) + REACH
@@ -116,10 +124,10 @@ def _near_the_best(x: Array, heights: Array) -> Heights:
         low, high = max(low - 1, 0), min(high + 1, len(x) - 1)
     ends = (float(x[low]), float(x[high]))
     walls = (bool(middles[low] > level), bool(middles[high] > level))
-    if high - low + 1 - sum(walls) >= 3:
-        low, high = low + walls[0], high - walls[1]
-    else:  # too few rates without the walls: they are data too
+    if walls_are_data or high - low + 1 - sum(walls) < FEWEST - 1:
         walls = (False, False)
+    low, high = low + walls[0], high - walls[1]
     inside = np.minimum(heights[low : high + 1], middles[best] + 1.25 * REACH)
-    rate, seed = np.nonzero(~np.isnan(inside))
-    return Heights(x[low : high + 1], rate, seed, inside[rate, seed], ends, walls, level)
+    rate, column = np.nonzero(~np.isnan(inside))
+    seed = np.unique(column, return_inverse=True)[1]
+    return Heights(x[low : high + 1], rate, seed, inside[rate, column], ends, walls, level)

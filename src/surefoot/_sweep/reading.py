@@ -62,7 +62,7 @@ def read_sensitivity(
     points = tuple(_point([m for m in marked if m.lr == lr], positive) for lr in tried)
     scale = best_loss if best_loss > 0 else untrained - best_loss
     scale = 0.0 if math.isnan(scale) else max(scale, 0.0)
-    optimum = _optimum(ran, lrs, best_loss - scale)
+    optimum = _optimum(ran, lrs, best_loss - scale) if scale > 0 else None
     low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, scale=scale)
 
     def lost(lr: float) -> float:
