@@ -43,7 +43,7 @@ def test_the_optimum_of_a_parabola_without_noise_is_found_far_below_the_distance
     found = fit((1 + (X - x0) ** 2)[:, None])
     assert math.log10(found.lr) == pytest.approx(x0, abs=0.05)
     assert found.low <= 10**x0 <= found.high
-    assert found.loss == pytest.approx(1.0, abs=0.03)
+    assert found.loss == pytest.approx(1.0, abs=0.05)
     assert math.log10(found.high / found.low) < 0.25
 
 
@@ -211,6 +211,17 @@ def test_cliffs_that_no_curve_of_the_family_climbs_still_bound_the_optimum(row, 
 
 
 def test_a_hill_has_no_optimum():
-    lrs = [1e-3, 1e-2, 1e-1, 1.0]
-    assert fit([[5.628], [9.514], [9.514], [5.628]], lrs=lrs) is None
-    assert fit([[9.514], [5.628], [5.628], [9.514]], lrs=lrs) is not None
+    hill = 2 - 0.9 * np.abs(np.linspace(-1, 1, 13))
+    lrs = [10 ** (k / 3) for k in range(13)]
+    assert fit([[loss] * 3 for loss in hill], lrs=lrs) is None
+    assert fit([[3.2 - loss] * 3 for loss in hill], lrs=lrs) is not None
+
+
+def test_many_members_that_scatter_are_the_rates_fault_and_do_not_pass_for_mad():
+    # two of three seeds reach a loss of 0 at high rates and the third explodes
+    rows = [[0.6, 0.6, 0.7], [0.26, 0.25, 0.3], [0.07, 0.06, 0.08], [0.037, 0.024, 0.045]]
+    rows += [[0.066, 0.024, 0.057], [0.1, 0.055, 0.075], [0.1, 0.07, 0.07], [0.056, 0.1, 0.09]]
+    rows += [[0.005, 0.1, 0.086], [0.004, 1.1, 0.0], [0.0, 0.63, 0.0], [0.0, 10.0, 0.0]]
+    found = fit(rows, lrs=[10 ** (-4 + k / 3) for k in range(12)])
+    assert 10**-3.5 < found.lr < 10**-1
+    assert found.low < 10**-2.7

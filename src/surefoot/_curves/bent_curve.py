@@ -18,10 +18,10 @@ ROUNDINGS, STEEPEST = (0.03, 0.2), 40.0
 """Bends that are tried: how round, in decades; their slope, in log loss per decade."""
 PER_GAP, MOST_PLACES = 8, 160
 """Places of the bend that are tried between two rates; at most, in all."""
-LEAST_NOISE, LEAST_SPREAD, UNKNOWN_NOISE = 0.003, 0.02, 0.05
-"""Noise of the log loss: always allowed for; least and unknown one that a bend is compared with."""
+LEAST_SPREAD = 0.02
+"""Least noise that bends are compared with."""
 FREEDOM = 4.0
-"""Degrees of freedom of the noise: few, so that a mad member weighs little."""
+"""Degrees of freedom of the noise: few, so that a rate with a mad member weighs little."""
 ROUNDS = 3
 """How often the weights of the members are set anew."""
 CURVES, MOST_CURVES = 400, 6000
@@ -36,18 +36,20 @@ class Heights:
 
     Args:
         x: n places, log10 lr, without the walls.
-        rate: to which place each value belongs; each place has one at least.
-        seed: to which seed, counted from 0; each has one value at least.
-        values: the log losses.
+        values: the log losses, each of a mean over seeds.
+        counts: over how many.
+        noise: standard deviation of one seed's log loss.
+        freedom: how well the noise is known, in degrees of freedom.
         ends: the ends of the curve: the walls, where there are any.
         walls: whether its left and its right end is a wall.
         level: the least height of a wall.
     """
 
     x: Array
-    rate: NDArray[np.intp]
-    seed: NDArray[np.intp]
     values: Array
+    counts: Array
+    noise: float
+    freedom: float
     ends: tuple[float, float]
     walls: tuple[bool, bool]
     level: float
@@ -88,7 +90,8 @@ def draw_curves(data: Heights, places: Array, generator: np.random.Generator) ->
     smooth, bends = _smooth(places, data.ends), _bends(places, knots)
     level = data.level - middle
     walls = [end for end, wall in zip((0, -1), data.walls, strict=True) if wall]
-    chance = np.ones_like(posterior.weight)
+    noise = np.sqrt(posterior.rest / posterior.shape)
+    chance = _above(posterior.height * np.sqrt(posterior.precision) / noise)
     for end in walls:
         chance *= _chance(posterior, smooth[end], bends[end], level)
     likely = posterior.weight * chance
@@ -98,7 +101,6 @@ def draw_curves(data: Heights, places: Array, generator: np.random.Generator) ->
     picks = generator.choice(weight.size, size=count, p=(weight / weight.sum()).ravel())
     deviation, bend = np.divmod(np.sort(picks), weight.shape[1])
     heights, parts = _coefficients(posterior, deviation, bend, generator)
-    parts = parts[: smooth.shape[1]]
     fits = heights >= 0
     for end in walls:
         fits &= smooth[end] @ parts + bends[end, bend] * heights >= level
@@ -124,43 +126,24 @@ def _bends(at: Array, knots: Array) -> Array:
     return np.concatenate(bends, axis=1)
 
 
-def _deviations(ends: tuple[float, float], seeds: int) -> Array:
+def _deviations(ends: tuple[float, float]) -> Array:
     """Return the prior precision of the smooth part in units of the noise: e × p."""
     precisions: list[Array] = []
     for length in LENGTHS:
         decay = np.sqrt(5) / length  # a Matérn process of order 5/2
         spectrum = 16 / 3 * decay**5 / (decay**2 + _frequencies(ends) ** 2) ** 3
-        precisions += [
-            np.concatenate([[1e-6, 1e-6], 1 / (size * spectrum), np.full(seeds, 1e-4)])
-            for size in SIZES
-        ]
+        precisions += [np.concatenate([[1e-6, 1e-6], 1 / (size * spectrum)]) for size in SIZES]
     return np.array(precisions)
 
 
 def _fit(data: Heights, knots: Array, values: Array) -> _Posterior:
-    """Return the posterior; members that no curve explains weigh little."""
-    count = int(data.seed.max()) + 1
-    seeds = np.eye(count)[data.seed][:, 1:] - np.eye(count)[data.seed][:, :1]
-    columns = np.concatenate([_smooth(data.x, data.ends)[data.rate], seeds], axis=1)
-    bends = _bends(data.x, knots)[data.rate]
-    prior = _deviations(data.ends, count - 1)
-    bend_prior = (_spread(data, values) / STEEPEST) ** 2
-    weights = np.ones(len(values))
+    """Return the posterior; rates that no curve explains weigh little."""
+    columns, bends = _smooth(data.x, data.ends), _bends(data.x, knots)
+    weights = data.counts
     for _ in range(ROUNDS - 1):
-        posterior = _solve(columns, bends, values, weights, prior, bend_prior)
-        weights = _weights(data, posterior, columns, bends, values)
-    return _solve(columns, bends, values, weights, prior, bend_prior)
-
-
-def _spread(data: Heights, values: Array) -> float:
-    """Return a rough noise: how far the seeds of a rate lie apart beyond what is common to all."""
-    table = np.full((len(data.x), int(data.seed.max()) + 1), np.nan)
-    if len(values) < sum(table.shape):  # no more values than rates and seeds explain
-        return UNKNOWN_NOISE
-    table[data.rate, data.seed] = values
-    table -= np.nanmean(table, axis=1, keepdims=True)
-    table -= np.nanmedian(table, axis=0)
-    return max(LEAST_SPREAD, 1.4826 * float(np.nanmedian(np.abs(table))))
+        posterior = _solve(data, columns, bends, values, weights)
+        weights = data.counts * _trust(posterior, columns, bends, values, weights)
+    return _solve(data, columns, bends, values, weights)
 
 
 def _solved(matrix: Array, right: Array) -> Array:
@@ -168,11 +151,12 @@ def _solved(matrix: Array, right: Array) -> Array:
 
 
 def _solve(
-    columns: Array, bends: Array, values: Array, weights: Array, prior: Array, bend_prior: float
+    data: Heights, columns: Array, bends: Array, values: Array, weights: Array
 ) -> _Posterior:
+    prior = _deviations(data.ends)
+    bend_prior = (max(data.noise, LEAST_SPREAD) / STEEPEST) ** 2
     weighted = columns * weights[:, None]
-    lines = columns.shape[1]
-    precisions = weighted.T @ columns + prior[:, :, None] * np.eye(lines)
+    precisions = weighted.T @ columns + prior[:, :, None] * np.eye(columns.shape[1])
     factors = np.asarray(np.linalg.cholesky(precisions), dtype=np.float64)
     right = np.concatenate([(weighted.T @ values)[:, None], weighted.T @ bends], axis=1)
     solved = _solved(factors, np.broadcast_to(right, (len(prior), *right.shape)))
@@ -181,8 +165,8 @@ def _solve(
     precision = bend_prior + np.maximum(left, 0.0)
     pull = (weights * values) @ bends - np.einsum("ep,eph->eh", smooth, crossed)
     squares = float(weights @ values**2) - (smooth**2).sum(axis=1)[:, None] - pull**2 / precision
-    shape = 0.5 * (1 + max(len(values) - lines + WAVES, 1))
-    rest = 0.5 * (LEAST_NOISE**2 + np.maximum(squares, 0.0))
+    shape = 0.5 * (data.freedom + max(len(values) - 2, 1))
+    rest = 0.5 * (data.freedom * data.noise**2 + np.maximum(squares, 0.0))
     diagonals = np.diagonal(factors, axis1=1, axis2=2)
     volume = np.log(diagonals).sum(axis=1) - 0.5 * np.log(prior).sum(axis=1)
     evidence = -volume[:, None] - 0.5 * np.log(precision) - shape * np.log(rest)
@@ -192,46 +176,42 @@ def _solve(
     )
 
 
-def _weights(
-    data: Heights, posterior: _Posterior, columns: Array, bends: Array, values: Array
+def _trust(
+    posterior: _Posterior, columns: Array, bends: Array, values: Array, weights: Array
 ) -> Array:
-    """Return the weight of each member under the most probable curve.
+    """Return how far each rate is believed, under the most probable curve.
 
-    With three or more seeds a member is mad only if it is far from the others of its rate too; with
-    fewer the outermost rates count fully, for there a curve may well turn up steeply.
+    The outermost ones are, for there a curve may well turn up steeply.
     """
     e, h = np.unravel_index(int(np.argmax(posterior.weight)), posterior.weight.shape)
     factor, height = posterior.factors[e], posterior.height[e, h]
     parts = _solved(factor.T, posterior.smooth[e] - posterior.crossed[e][:, h] * height)
-    variance = posterior.rest[e, h] / posterior.shape
     solved = _solved(factor, columns.T)
     crossed = bends[:, h] - posterior.crossed[e][:, h] @ solved
-    leverage = (solved**2).sum(axis=0) + crossed**2 / posterior.precision[e, h]
+    leverage = weights * ((solved**2).sum(axis=0) + crossed**2 / posterior.precision[e, h])
     off = (values - columns @ parts - bends[:, h] * height) / (1 - np.minimum(leverage, 0.9))
-    outermost = (data.rate == 0) | (data.rate == len(data.x) - 1)
-    own = values - columns[:, 2 + WAVES :] @ parts[2 + WAVES :]
-    apart = own.copy()
-    for rate in range(len(data.x)):
-        mine = data.rate == rate
-        apart[mine] -= np.median(own[mine])
-    several = np.bincount(data.rate, minlength=len(data.x))[data.rate] >= 3
-    distance = np.where(
-        several, np.minimum(np.abs(off), np.abs(apart)), np.where(outermost, 0.0, off)
-    )
-    return np.minimum((FREEDOM + 1) / (FREEDOM + distance**2 / variance), 1.0)
+    squares = weights * off**2 / (posterior.rest[e, h] / posterior.shape)
+    trust = np.minimum((FREEDOM + 1) / (FREEDOM + squares), 1.0)
+    trust[[0, -1]] = 1.0
+    return trust
 
 
 def _chance(posterior: _Posterior, smooth: Array, bends: Array, level: float) -> Array:
     """Return how probable it is that the curve lies above the level at one place: e × h."""
-    row = np.zeros(posterior.factors.shape[1])
-    row[: len(smooth)] = smooth
-    part = _solved(posterior.factors, np.broadcast_to(row[:, None], (*posterior.smooth.shape, 1)))
+    part = _solved(
+        posterior.factors, np.broadcast_to(smooth[:, None], (*posterior.smooth.shape, 1))
+    )
     part = part[:, :, 0]
     own = bends - np.einsum("ep,eph->eh", part, posterior.crossed)
     mean = (part * posterior.smooth).sum(axis=1)[:, None] + posterior.height * own
     variance = (part**2).sum(axis=1)[:, None] + own**2 / posterior.precision
     spread = np.sqrt(posterior.rest / posterior.shape * variance)
-    return 1 / (1 + np.exp(-1.702 * np.clip((mean - level) / spread, -30, 30)))
+    return _above((mean - level) / spread)
+
+
+def _above(deviations: Array) -> Array:
+    """Return about how probable it is that a normal number is not that far below its mean."""
+    return 1 / (1 + np.exp(-1.702 * np.clip(deviations, -30, 30)))
 
 
 def _coefficients(

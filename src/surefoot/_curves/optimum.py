@@ -20,6 +20,12 @@ REACH = 1.2
 """How far above the best the fit looks, in units of log loss; beyond it is only known to be bad."""
 OFFSET = 0.5
 """Added to the loss in units of best − floor, so that no loss near the floor weighs too much."""
+FAR, CLIFF = 10.0, 0.3
+"""Losses count at most this many times the best; log losses at most so far above ``REACH``."""
+MAD = 5.0
+"""How many times the noise a member is off that does not belong to the others."""
+LEAST_NOISE, UNKNOWN_NOISE = 0.003, 0.05
+"""Least noise of a log loss; the one that is assumed where there is one seed."""
 FEWEST_CURVES = 20
 """Curves that an interval needs."""
 RESOLUTION = 0.07
@@ -81,19 +87,19 @@ def fit_optimum(
         Solin and Särkkä, *Hilbert Space Methods for Reduced-Rank Gaussian Process Regression*,
         2020.
     """
-    table = np.asarray(losses, dtype=np.float64)
+    table = np.asarray(losses, dtype=np.float64) - floor
     kept = ~np.isnan(table).all(axis=1)
     x, table = np.log10(np.asarray(lrs, dtype=np.float64))[kept], table[kept]
-    middles = np.array([np.median(row[~np.isnan(row)]) for row in table])
-    scale = float(np.min(middles, initial=np.inf)) - floor
+    means = np.nanmean(table, axis=1)
+    scale = float(np.min(means, initial=np.inf))
     if len(x) < FEWEST or not (0 < scale < np.inf):
         return None
-    heights = np.log(np.maximum((table - floor) / scale, 0.0) + OFFSET)
-    data = _near_the_best(x, heights)
+    table = _without_mad_members(np.clip(table / scale, 0.0, FAR))
+    data = _near_the_best(x, table)
     places = np.linspace(*data.ends, 161)
     curves = draw_curves(data, places, generator)
     if curves.shape[1] < FEWEST_CURVES:
-        data = _near_the_best(x, heights, walls_are_data=True)
+        data = _near_the_best(x, table, walls_are_data=True)
         curves = draw_curves(data, places, generator)
     if curves.shape[1] < FEWEST_CURVES:
         return None
@@ -107,27 +113,65 @@ def fit_optimum(
     return Fit(float(10 ** places[at]), float(10**low), float(10**high), loss)
 
 
-def _near_the_best(x: Array, heights: Array, *, walls_are_data: bool = False) -> Heights:
+def _without_mad_members(table: Array) -> Array:
+    """Return the losses without those that are far from all others near them.
+
+    That is: far from the middle of three or more at the same rate, above or below everything at
+    both neighbouring rates, and nobody is far there. Where several neighbours scatter, or where the
+    next rate fails, it is the rates that are mad, not a member.
+    """
+    heights = np.log(table + OFFSET)
+    common, noise, _ = _noise(heights)
+    own = heights - common
+    far = np.abs(own - np.nanmedian(own, axis=1, keepdims=True)) > MAD * noise
+    far &= (~np.isnan(table)).sum(axis=1, keepdims=True) >= 3
+    kept = table.copy()
+    for i in range(1, len(table) - 1):
+        near = table[[i - 1, i + 1]]
+        beyond = (table[i] > np.nanmax(near)) | (table[i] < np.nanmin(near))
+        if not far[[i - 1, i + 1]].any():
+            kept[i, far[i] & beyond] = np.nan
+    return kept
+
+
+def _near_the_best(x: Array, table: Array, *, walls_are_data: bool = False) -> Heights:
     """Return the rates around the best up to the first that is far above it, on each side.
 
     Those two are walls, unless hardly any curve ends high there or too few rates are left.
     """
-    middles = np.array([np.median(row[~np.isnan(row)]) for row in heights])
-    best = int(np.argmin(middles))
-    level = float(middles[best]) + REACH
+    values = np.log(np.nanmean(table, axis=1) + OFFSET)
+    best = int(np.argmin(values))
+    level = float(values[best]) + REACH
     low = high = best
-    while low > 0 and middles[low] <= level:
+    while low > 0 and values[low] <= level:
         low -= 1
-    while high < len(x) - 1 and middles[high] <= level:
+    while high < len(x) - 1 and values[high] <= level:
         high += 1
     while high - low + 1 < FEWEST:
         low, high = max(low - 1, 0), min(high + 1, len(x) - 1)
     ends = (float(x[low]), float(x[high]))
-    walls = (bool(middles[low] > level), bool(middles[high] > level))
+    walls = (bool(values[low] > level), bool(values[high] > level))
     if walls_are_data or high - low + 1 - sum(walls) < FEWEST - 1:
         walls = (False, False)
-    low, high = low + walls[0], high - walls[1]
-    inside = np.minimum(heights[low : high + 1], middles[best] + 1.25 * REACH)
-    rate, column = np.nonzero(~np.isnan(inside))
-    seed = np.unique(column, return_inverse=True)[1]
-    return Heights(x[low : high + 1], rate, seed, inside[rate, column], ends, walls, level)
+    inside = slice(low + walls[0], high - walls[1] + 1)
+    common, noise, freedom = _noise(np.log(table[inside] + OFFSET))
+    there = ~np.isnan(table[inside])
+    counts = there.sum(axis=1).astype(np.float64)
+    values = np.minimum(values[inside] - there @ common / counts, level + CLIFF)
+    return Heights(x[inside], values, counts, noise, freedom, ends, walls, level)
+
+
+def _noise(heights: Array) -> tuple[Array, float, float]:
+    """Return what is common to all rates of each seed, the noise beyond that, and its freedom."""
+    rates, seeds = heights.shape
+    present = ~np.isnan(heights).all(axis=0)
+    own = heights - np.nanmean(heights, axis=1, keepdims=True)
+    common = np.zeros(seeds)
+    common[present] = np.nanmedian(own[:, present], axis=0)
+    common[present] -= common[present].mean()
+    freedom = int((~np.isnan(heights)).sum()) - rates - int(present.sum()) + 1
+    if freedom < 1:
+        return common, UNKNOWN_NOISE, 1.0
+    size = np.abs(own - common)
+    spread = 1.4826 * float(np.nanmedian(size)) * math.sqrt(np.isfinite(size).sum() / freedom)
+    return common, max(spread, LEAST_NOISE), 1 + freedom / 2
