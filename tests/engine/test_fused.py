@@ -86,7 +86,7 @@ def one_by_one(trial, lrs=LRS, seed=0):
 def fused(trial, lrs=LRS, **options):
     trial.validate.seen.clear()
     sf.sweep(trial, lrs, seeds=1, backend="fused", **options)
-    return trial.validate.seen[1:]  # the first is the untrained model
+    return trial.validate.seen[-len(lrs) :]  # before them untrained models, and those of the check
 
 
 def of(kind, **options):

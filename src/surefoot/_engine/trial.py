@@ -124,6 +124,11 @@ class Trial:
         Raises:
             InputError: the functions return something else, or nothing can be trained.
         """
+        model = self.build_model()
+        return model, self.build_optimizer(model, lr)
+
+    def build_model(self) -> nn.Module:
+        """Return a fresh model, on its device; see :meth:`build`."""
         model = self.model()
         if not isinstance(model, nn.Module):
             raise InputError(f"model must return a torch.nn.Module, not {model!r:.60}.")
@@ -135,9 +140,13 @@ class Trial:
                 "learned at any rate. Was everything frozen?"
             )
         _check_fresh(model)
+        return model
+
+    def build_optimizer(self, model: nn.Module, lr: float) -> Optimizer:
+        """Return the optimizer of a model at ``lr``; see :meth:`build`."""
         optimizer = self.optimizer(model, checks.learning_rate("lr", lr))
         _check_optimizer(optimizer, model)
-        return model, optimizer
+        return optimizer
 
     def compute_loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
         """Return the loss of one batch as a scalar tensor.

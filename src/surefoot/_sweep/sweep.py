@@ -18,7 +18,7 @@ from surefoot._sweep.grid import check_lrs, default_grid, midpoints
 from surefoot._sweep.over import MakeTrial, sweep_over
 from surefoot._sweep.reading import read_sensitivity
 from surefoot.errors import InputError
-from surefoot.records import Cost, Engine, Interaction, Member, Sensitivity
+from surefoot.records import Cost, Interaction, Member, Sensitivity
 
 __all__ = ["sweep"]
 
@@ -176,9 +176,10 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
         tell = _Teller(advance, count)
         members, engine = run_plan(plan, options.backend, options.workers, tell)
         if all(member.error for member in members):
-            raise_again(plan, members[0])
+            raise_again(plan, members)
         for _ in range(options.refine):
-            members += _refined(plan, members, engine, options.workers, tell)
+            members += _refined(plan, members, options, tell)
+        tell.finish(trial.steps * count)
     updates = sum(member.updates for member in members)
     return read_sensitivity(
         members,
@@ -197,17 +198,20 @@ def _default_lrs(trial: Trial) -> tuple[float, ...]:
 
 
 def _refined(
-    plan: Plan, members: Sequence[Member], engine: Engine, workers: int | None, tell: "_Teller"
+    plan: Plan, members: Sequence[Member], options: _Options, tell: "_Teller"
 ) -> list[Member]:
     """Train at the rates halfway between the best so far and its neighbours."""
     lrs = sorted({member.lr for member in members})
-    means = {lr: sum(member.loss for member in members if member.lr == lr) for lr in lrs}
+    losses = {lr: [m.loss for m in members if m.lr == lr and not m.error] for lr in lrs}
+    means = {lr: sum(found) / len(found) for lr, found in losses.items() if found}
     best = min(means, key=means.__getitem__)
-    seeds = sorted({member.seed for member in members})
-    new = [(lr, seed) for seed in seeds for lr in midpoints(lrs, best)]
-    if not new or not math.isfinite(means[best]):
+    if not math.isfinite(means[best]):
         return []
-    return run_plan(replace(plan, members=new), engine.backend, workers, tell)[0]
+    seeds = sorted({member.seed for member in members})
+    new = [(lr, seed) for seed in seeds for lr in midpoints(lrs, best) if lr not in lrs]
+    if not new:
+        return []
+    return run_plan(replace(plan, members=new), options.backend, options.workers, tell)[0]
 
 
 class _Teller:
@@ -221,11 +225,20 @@ class _Teller:
     def __init__(self, advance: Advance, count: int) -> None:
         self._advance = advance
         self._count = count
+        self._updates = 0
         self._losses: dict[tuple[float, int], float] = {}
 
     def __call__(self, updates: int, finished: Sequence[Member]) -> None:
+        if updates < 0:  # another backend begins again
+            self._losses.clear()
+        self._updates += updates
         self._losses |= {(member.lr, member.seed): member.loss for member in finished}
         self._advance(updates, self._text())
+
+    def finish(self, total: int) -> None:
+        """Count what was planned and is not there to be made."""
+        if total > self._updates:
+            self(total - self._updates, [])
 
     def _text(self) -> str:
         if not self._losses:

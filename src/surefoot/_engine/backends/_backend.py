@@ -1,9 +1,8 @@
 """What every backend is told and what it returns: members in, curves out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -12,12 +11,25 @@ from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["Backend", "Plan", "Randomness", "Report", "Unfit", "noise_seed", "shards"]
+__all__ = [
+    "DIED",
+    "Backend",
+    "Draws",
+    "Plan",
+    "Randomness",
+    "Report",
+    "Unfit",
+    "noise_seed",
+    "shards",
+]
 
 
 class Unfit(InputError):  # noqa: N818
     """This backend cannot run this trial; its message says why in one sentence."""
 
+
+DIED = "the worker process died twice"
+"""How the error of a member begins that kills the process it is trained in."""
 
 Randomness = Literal["same", "different"]
 Report = Callable[[int, Sequence[Member]], None]
@@ -34,17 +46,30 @@ class Plan:
         randomness: ``"same"``: all members of a seed draw the same random numbers (dropout masks,
             say), so that they differ by the rate alone; ``"different"``: each draws its own.
         exact: see :func:`surefoot.sweep`.
+        batches: those of each seed, drawn once and shared by its members in this process.
     """
 
     trial: Trial
     members: Sequence[tuple[float, int]]
     randomness: Randomness = "same"
     exact: bool | None = None
+    batches: "Draws" = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
-    @cached_property
-    def batches(self) -> dict[int, Batches]:
-        """The batches of each seed, drawn once and shared by its members in this process."""
-        return {seed: Batches(self.trial.train, seed) for seed, _ in shards(self.members)}
+    def __post_init__(self) -> None:
+        if self.batches is None:  # type: ignore[comparison-overlap]
+            object.__setattr__(self, "batches", Draws(self.trial.train))
+
+
+class Draws(dict[int, Batches]):
+    """The batches of each seed of a source, made when a seed is first asked for."""
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        super().__init__()
+        self._source = source
+
+    def __missing__(self, seed: int) -> Batches:
+        self[seed] = Batches(self._source, seed)
+        return self[seed]
 
 
 class Backend(Protocol):

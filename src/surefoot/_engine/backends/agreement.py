@@ -3,16 +3,18 @@
 import itertools
 import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 
 from surefoot._engine.backends._backend import Plan, Unfit, shards
 from surefoot._engine.backends.fused import Shard
+from surefoot._engine.backends.refusals import reason
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
 
-__all__ = ["check_agreement"]
+__all__ = ["Sample", "check_agreement", "sample"]
 
 UPDATES = 4
 """So many updates are compared."""
@@ -23,56 +25,112 @@ ROUNDING = 1e-4
 ROUNDING_AUTOCAST = 0.05
 """The same in mixed precision."""
 
+GROWTH = 0.05
+"""By this share of how far they moved, losses and tensors may differ after some updates."""
+
 NEGLIGIBLE = 0.1
 """A gradient that differs by rounding of this share of the largest one makes no difference."""
 
-GROWTH = 0.05
-"""By this share of how far they moved, losses and weights may differ after some updates."""
 
-
-def check_agreement(plan: Plan) -> float:
-    """Compare the first fused updates with the loop's, at two of the rates.
+@dataclass(frozen=True)
+class Sample:
+    """A few members after their first updates in the loop, which all else is compared with.
 
     What is trained here is thrown away: the members of the plan begin from their start.
 
-    Returns:
-        The seconds of one update of one member in the loop.
+    Args:
+        plan: the plan that they are taken from; all draw the same numbers.
+        seed: their seed.
+        trainings: as they are after these updates.
+        starts: their tensors before the first update.
+        grads: the gradients of each update, of each member.
+        seconds: what one update of one member takes.
+    """
+
+    plan: Plan
+    seed: int
+    trainings: list[Training]
+    starts: list[dict[str, Tensor]]
+    grads: list[list[dict[str, Tensor | None]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def sample(plan: Plan) -> Sample:
+    """Train members at three of the rates for a few updates in the loop.
 
     Raises:
-        Unfit: they differ, or the trial cannot be fused.
+        Unfit: the trial's own code raised an exception.
         InputError: the trial itself is wrong.
     """
     seed, lrs = shards(plan.members)[0]
-    chosen = sorted({sorted(lrs)[len(lrs) // 4], sorted(lrs)[len(lrs) // 2]})
-    more = min(UPDATES, plan.trial.steps) - 1
-    alone = [Training(plan.trial, lr, seed, plan.batches[seed]) for lr in chosen]
-    starts = [_copied(training.model) for training in alone]
-    _advance(alone, 1)
-    fused = Shard(replace(plan, randomness="same"), chosen, seed)
-    fused.advance(1)
-    compare = _Comparison(ROUNDING if plan.trial.autocast is None else ROUNDING_AUTOCAST)
-    for index, training in enumerate(alone):
-        compare.grads(training.model, fused.stack.grads(index))
-    started = time.perf_counter()
-    _advance(alone, more)
-    seconds = (time.perf_counter() - started) / (more * len(alone)) if more else 0.0
-    fused.advance(more)
-    curves = fused.curves()
-    for index, training in enumerate(alone):
-        compare.losses(training.losses, curves[index])
-        compare.tensors(training.model, _copied(fused.stack.member(index)), starts[index])
-    return seconds
-
-
-def _advance(trainings: list[Training], updates: int) -> None:
-    """Advance members of the loop; what the user's code raises in one makes the trial unfit."""
+    chosen = sorted({sorted(lrs)[len(lrs) * part // 4] for part in (1, 2, 3)})
+    same = replace(plan, members=[(lr, seed) for lr in chosen], randomness="same")
     try:
-        for training in trainings:
-            training.advance(updates, training.trial.factors(training.optimizer))
+        trainings = [Training(plan.trial, lr, seed, plan.batches[seed]) for lr in chosen]
+        starts = [_copied(training.model) for training in trainings]
+        grads: list[list[dict[str, Tensor | None]]] = []
+        seconds: list[float] = []
+        for _ in range(min(UPDATES, plan.trial.steps)):
+            started = time.perf_counter()
+            for training in trainings:
+                training.advance(1, training.trial.factors(training.optimizer))
+            seconds.append((time.perf_counter() - started) / len(trainings))
+            grads.append([_grads(training.model) for training in trainings])
     except InputError:
         raise
     except Exception as error:
-        raise Unfit(f"a member of it raised {type(error).__name__}: {error:.100}") from error
+        said = f"{type(error).__name__}: {error}"
+        raise Unfit(f"a member of it raised {said:.100}") from error
+    return Sample(same, seed, trainings, starts, grads, min(seconds[1:], default=seconds[0]))
+
+
+def check_agreement(alone: Sample) -> None:
+    """Compare the first fused updates of the same members with those of the loop.
+
+    Raises:
+        Unfit: they differ, or the trial cannot be fused.
+        InputError: the trial keeps tensors where the loop then meets them.
+    """
+    plan = alone.plan
+    compare = _Comparison(ROUNDING if plan.trial.autocast is None else ROUNDING_AUTOCAST)
+    try:
+        fused = Shard(plan, [lr for lr, _ in plan.members], alone.seed)
+        for number, grads in enumerate(alone.grads):
+            fused.advance(1)
+            for index, (training, own) in enumerate(zip(alone.trainings, grads, strict=True)):
+                if len(training.losses) > number and math.isfinite(training.losses[number]):
+                    compare.grads(own, fused.stack.grads(index), first=number == 0)
+        curves = fused.curves()
+        for index, training in enumerate(alone.trainings):
+            compare.losses(training.losses, curves[index])
+            if training.finite:
+                ends = _copied(training.model), _copied(fused.stack.member(index))
+                compare.tensors(*ends, alone.starts[index])
+        _compare_judgement(alone, fused, compare)
+    except InputError:
+        raise
+    except Exception as error:
+        raise Unfit(reason(error)) from error
+
+
+def _compare_judgement(alone: Sample, fused: Shard, compare: "_Comparison") -> None:
+    """Compare what the members are judged by, where a model in eval mode may do other things."""
+    if alone.plan.trial.validate is None:
+        return
+    members = fused.judge()
+    for index in {0, len(members) - 1}:
+        if members[index].error:
+            raise Unfit(f"validation of its stacked model raised {members[index].error:.100}")
+        own = alone.trainings[index]
+        compare.losses([own.losses[0], own.judge()], [own.losses[0], members[index].loss])
+
+
+def _grads(model: nn.Module) -> dict[str, Tensor | None]:
+    return {
+        name: None if p.grad is None else p.grad.detach().clone()
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:
@@ -80,8 +138,12 @@ def _copied(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors}
 
 
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float64))
+
+
 class _Comparison:
-    """What was trained in the loop beside what was trained in the stack.
+    """What was trained in the loop beside what was trained in the stack; NaN differs from all.
 
     Args:
         rounding: relative difference that may be rounding.
@@ -89,43 +151,56 @@ class _Comparison:
 
     def __init__(self, rounding: float) -> None:
         self._rounding = rounding
-        self._noise: set[str] = set()
-        """Parameters whose gradient is rounding alone, as that of a bias before BatchNorm."""
+        self._seen: dict[str, Tensor] = {}
+        """The largest size that each element of a gradient has had, of all members."""
 
-    def grads(self, model: nn.Module, fused: dict[str, Tensor | None]) -> None:
-        """Compare the gradients of the first update, which all begin alike."""
-        alone = {name: p.grad for name, p in model.named_parameters() if name in fused}
-        sizes = {name: float(grad.norm()) for name, grad in alone.items() if grad is not None}
-        slack = NEGLIGIBLE * max(sizes.values(), default=0.0)
-        self._noise |= {name for name, size in sizes.items() if size <= self._rounding * slack}
+    def grads(
+        self, alone: dict[str, Tensor | None], fused: dict[str, Tensor | None], *, first: bool
+    ) -> None:
+        """Compare the gradients of one update; after the first, which all begin alike, less."""
+        allowed = self._rounding if first else max(self._rounding, GROWTH)
+        sizes = {name: float(_wide(g).norm()) for name, g in alone.items() if g is not None}
+        slack = self._rounding * NEGLIGIBLE * max(sizes.values(), default=0.0)
         for name, grad in alone.items():
             other = fused[name]
             if grad is None or other is None:
                 same = grad is other
             else:
-                off = float((grad - other).norm())
-                same = not (off > self._rounding * (sizes[name] + slack))
+                same = float((_wide(grad) - _wide(other)).norm()) <= allowed * sizes[name] + slack
+                seen = self._seen.get(name, torch.zeros_like(grad.abs()))
+                self._seen[name] = torch.maximum(seen, grad.abs())
             if not same:
                 raise Unfit(f"the gradient of its parameter {name!r} comes out different")
 
     def losses(self, alone: list[float], fused: list[float]) -> None:
         """Compare the losses before each update."""
-        moved = max(abs(loss - alone[0]) for loss in alone)
-        allowed = self._rounding * abs(alone[0]) + GROWTH * moved
-        pairs = itertools.zip_longest(alone, fused, fillvalue=math.nan)
-        for number, (loss, other) in enumerate(pairs):
-            if math.isfinite(loss) != math.isfinite(other) or abs(loss - other) > allowed:
+        finite = [loss for loss in alone if math.isfinite(loss)]
+        moved = max((abs(loss - finite[0]) for loss in finite), default=0.0)
+        allowed = self._rounding * abs(finite[0] if finite else 0.0) + GROWTH * moved
+        for number, (loss, other) in enumerate(
+            itertools.zip_longest(alone, fused, fillvalue=math.nan)
+        ):
+            lost = not math.isfinite(loss) and not math.isfinite(other)
+            if not (lost or abs(loss - other) <= allowed):
                 raise Unfit(f"its loss comes out different at update {number}")
 
-    def tensors(self, model: nn.Module, fused: dict[str, Tensor], start: dict[str, Tensor]) -> None:
-        """Compare how far parameters and buffers moved.
+    def tensors(
+        self, alone: dict[str, Tensor], fused: dict[str, Tensor], start: dict[str, Tensor]
+    ) -> None:
+        """Compare where parameters and buffers moved to.
 
-        Not where to: where a gradient is rounding, Adam moves by the lr in a direction of chance.
+        But for elements whose gradient is rounding, as that of a bias before BatchNorm: Adam moves
+        them by the lr in a direction of chance.
         """
-        for name, end in _copied(model).items():
-            if name in self._noise:
-                continue
-            moved, other = ((each - start[name]).double().norm() for each in (end, fused[name]))
-            allowed = GROWTH * float(moved) + self._rounding * float(start[name].double().norm())
-            if abs(float(moved) - float(other)) > allowed:
+        largest = max((float(seen.max()) for seen in self._seen.values() if len(seen)), default=0.0)
+        for name, end in alone.items():
+            own, other, before = (_wide(each) for each in (end, fused[name], start[name]))
+            if name in self._seen:
+                clear = self._seen[name] > self._rounding * NEGLIGIBLE * largest
+                own, other, before = own[clear], other[clear], before[clear]
+                allowed = self._rounding * float(before.norm())
+            else:  # a buffer, or frozen: as it was, or moved as in the loop
+                allowed = self._rounding * float(own.norm()) * end.requires_grad
+            moved = float((own - before).norm())
+            if not (float((own - other).norm()) <= GROWTH * moved + allowed):
                 raise Unfit(f"its tensor {name!r} comes out different after {UPDATES} updates")

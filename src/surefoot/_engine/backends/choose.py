@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
-from surefoot._engine.backends.agreement import check_agreement
+from surefoot._engine.backends.agreement import check_agreement, sample
 from surefoot._engine.backends.fused import Fused, Shard, finish
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes, worker_count
@@ -36,28 +36,36 @@ def run_plan(
     Raises:
         InputError: the trial itself is wrong, or cannot be trained by the backend asked for.
     """
-    asked = Engine(backend, "asked for")
     if backend == "auto":
-        return _choose(plan, workers, report)
-    if backend == "fused":
-        try:
-            check_agreement(plan)
-            return Fused().run(plan, report), asked
-        except Unfit as error:
-            raise Unfit(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
+        members, engine = _choose(plan, workers, report)
+    else:
+        members, engine = _run(plan, backend, workers, report), Engine(backend, "asked for")
+    found = {(member.lr, member.seed): member for member in members}
+    return [found[each] for each in plan.members], engine
+
+
+def _run(plan: Plan, backend: str, workers: int | None, report: Report) -> list[Member]:
     if backend == "loop":
-        return Loop().run(plan, report), asked
-    return Processes(workers).run(plan, report), asked
+        return Loop().run(plan, report)
+    if backend == "processes":
+        return Processes(workers).run(plan, report)
+    try:
+        check_agreement(sample(plan))
+        return Fused().run(plan, report)
+    except Unfit as error:
+        raise Unfit(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
 
 
 def _choose(plan: Plan, workers: int | None, report: Report) -> tuple[list[Member], Engine]:
     """Fuse where that is right and quicker; else start processes if it takes long."""
-    if len(plan.members) == 1:
-        return Loop().run(plan, report), Engine("loop", "one member alone")
+    if len(plan.members) == 1 or plan.trial.steps <= PILOT:
+        return Loop().run(plan, report), Engine("loop", "so few updates are soon made")
     count = _Count(report)
     seconds = 0.0
     try:
-        seconds = check_agreement(plan)
+        alone = sample(plan)
+        seconds = alone.seconds
+        check_agreement(alone)
         seed, lrs = shards(plan.members)[0]
         shard = Shard(plan, lrs, seed)
         together = _time(shard)
@@ -66,6 +74,7 @@ def _choose(plan: Plan, workers: int | None, report: Report) -> tuple[list[Membe
             f"{1e3 * seconds * len(lrs):.3g} ms"
         )
         if together < seconds * len(lrs):
+            count(shard.updates * len(lrs), [])
             members = finish(shard, count)
             rest = replace(plan, members=[each for each in plan.members if each[1] != seed])
             return members + Fused().run(rest, count), Engine("fused", said)
@@ -94,10 +103,9 @@ def _run_apart(
 def _time(shard: Shard) -> float:
     """Return the seconds of one fused update; the first, which sets things up, does not count."""
     shard.advance(1)
-    updates = min(PILOT, shard.plan.trial.steps) - 1
     started = time.perf_counter()
-    shard.advance(updates)
-    return (time.perf_counter() - started) / max(updates, 1)
+    shard.advance(PILOT - 1)
+    return (time.perf_counter() - started) / (PILOT - 1)
 
 
 class _Count:

@@ -7,24 +7,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Plan, Report, Unfit, noise_seed, shards
 from surefoot._engine.backends.loop import Pace, as_member
-from surefoot._engine.backends.refusals import reason, refuse_foreign_parameters
+from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
-from surefoot._engine.backends.updates import Exact, Quick, Updates, scales_with_lr
+from surefoot._engine.backends.updates import Exact, Quick, Updates, become_views, may_be_quick
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.training import DETACHED, judge
 from surefoot.errors import InputError
 from surefoot.records import Member
 
 __all__ = ["Fused", "Shard", "finish"]
-
-QUICK_BELOW = 40_000
-"""Without the user's word, updates are quick where the parameter tensors of a model have fewer
-elements than this on average; beyond it they are exact, which is then no slower."""
 
 LOOK_EVERY = 50
 """After so many updates it is looked whether any member is still finite."""
@@ -82,18 +77,60 @@ class Shard:
         self.lrs = lrs
         self.seed = seed
         self._history: list[Tensor] = []
-        noise = noise_seed(plan, lrs[0], seed)
-        model, optimizer, self._random = self._build(lrs[0])
+        try:
+            self._build()
+        except InputError:
+            raise
+        except Exception as error:
+            raise Unfit(reason(error)) from error
+
+    def _build(self) -> None:
+        """Make the stack, and what updates it."""
+        trial, count = self.plan.trial, len(self.lrs)
+        self._random = RandomState.seeded(self.seed)
+        with self._random.active():
+            model = trial.build_model()
+            optimizer = trial.build_optimizer(model, self.lrs[0])
+            model.train()
+        refuse(model, optimizer)
+        noise = noise_seed(self.plan, self.lrs[0], self.seed)
         if noise is not None:
             self._random = RandomState.seeded(noise)
-        refuse_foreign_parameters(model, optimizer)
-        self._factors = plan.trial.factors(optimizer)
+        self._factors = trial.factors(optimizer)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        first = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self._trained = [name for name, p in first.items() if id(p) in held]
-        quick = _may_be_quick(plan.exact, optimizer, list(first.values()))
-        self.exact = not quick
-        self.stack, self._updates = (self._quick if quick else self._exact)(model, optimizer)
+        self._trained = [
+            name for name, p in model.named_parameters() if p.requires_grad and id(p) in held
+        ]
+        self.stack = Stack(trial, model, count)
+        self._frozen = [p for p in model.parameters() if not p.requires_grad]
+        self._frozen_sums = self._sums()
+        base = None if self.plan.exact else self._quick_rates(model)
+        self.exact = base is None
+        if base is None:
+            self._updates: Updates = self._each_its_own(model)
+        else:
+            self._updates = Quick(self.stack.parameters, model, optimizer, base)
+
+    def _quick_rates(self, model: nn.Module) -> list[tuple[float, ...]] | None:
+        """Return the rates of each member's groups if quick updates do; None if they do not."""
+        tried = copy.deepcopy(model)
+        with RandomState.seeded(self.seed).active():
+            optimizers = [self.plan.trial.build_optimizer(tried, lr) for lr in self.lrs]
+        peak = max(map(self._factors, range(self.plan.trial.steps)))
+        if may_be_quick(self.plan.exact, optimizers, tried, peak):
+            return [groups.read(each) for each in optimizers]
+        return None
+
+    def _each_its_own(self, frozen: nn.Module) -> Exact:
+        """Build the model and the optimizer of each member, on views of the stack."""
+        models: list[nn.Module] = []
+        optimizers: list[torch.optim.Optimizer] = []
+        for index, lr in enumerate(self.lrs):
+            with RandomState.seeded(self.seed).active():
+                models.append(self.plan.trial.build_model())
+                become_views(models[-1], self.stack.parameters, frozen, index)
+                optimizers.append(self.plan.trial.build_optimizer(models[-1], lr))
+        return Exact(self.stack.parameters, models, optimizers)
 
     @property
     def updates(self) -> int:
@@ -119,7 +156,7 @@ class Shard:
                     if pace is not None:
                         pace.update(count=len(self.lrs))
         except Exception as error:
-            raise Unfit(reason(error)) from error
+            raise error if isinstance(error, Unfit) else Unfit(reason(error)) from error
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""
@@ -128,7 +165,13 @@ class Shard:
         return [_until_lost(losses) for losses in torch.stack(self._history).T.tolist()]
 
     def judge(self) -> list[Member]:
-        """Return every member with the loss that it is judged by."""
+        """Return every member with the loss that it is judged by.
+
+        Raises:
+            Unfit: the optimizers changed what the members share.
+        """
+        if self._sums() != self._frozen_sums:
+            raise Unfit("its optimizer changes frozen parameters, as an average of the others does")
         return [self._judged(index, losses) for index, losses in enumerate(self.curves())]
 
     def _judged(self, index: int, losses: list[float]) -> Member:
@@ -159,31 +202,9 @@ class Shard:
         self._history.append(total)  # type: ignore[arg-type]
         self._updates.step(factor, trial.clip_norm)
 
-    def _build(self, lr: float) -> tuple[nn.Module, Optimizer, RandomState]:
-        random = RandomState.seeded(self.seed)
-        with random.active():
-            model, optimizer = self.plan.trial.build(lr)
-            model.train()
-        return model, optimizer, random
-
-    def _exact(self, model: nn.Module, optimizer: Optimizer) -> tuple[Stack, Updates]:
-        others = [self._build(lr)[:2] for lr in self.lrs[1:]]
-        models = [model, *(each for each, _ in others)]
-        optimizers = [optimizer, *(each for _, each in others)]
-        stack = Stack(self.plan.trial, model, len(self.lrs))
-        return stack, Exact(stack.parameters, models, optimizers)
-
-    def _quick(self, model: nn.Module, optimizer: Optimizer) -> tuple[Stack, Updates]:
-        base = [groups.read(self.plan.trial.optimizer(model, lr)) for lr in self.lrs]
-        stack = Stack(self.plan.trial, model, len(self.lrs))
-        return stack, Quick(stack.parameters, model, optimizer, base)
-
-
-def _may_be_quick(exact: bool | None, optimizer: Optimizer, parameters: list[nn.Parameter]) -> bool:
-    """Return whether one optimizer over the stacks will do, and is worth it."""
-    if exact or not scales_with_lr(optimizer):
-        return False
-    return exact is False or sum(p.numel() for p in parameters) < QUICK_BELOW * len(parameters)
+    def _sums(self) -> list[float]:
+        """Return the sum of each frozen parameter, which shows if it was changed."""
+        return [float(p.detach().sum(dtype=torch.float64)) for p in self._frozen]
 
 
 def _until_lost(losses: list[float]) -> list[float]:

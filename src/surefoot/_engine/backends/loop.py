@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from surefoot._engine.backends._backend import Plan, Report, noise_seed, shards
+from surefoot._engine.backends._backend import DIED, Plan, Report, noise_seed, shards
 from surefoot._engine.batches import Batches
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
@@ -49,18 +49,22 @@ def train(plan: Plan, lr: float, seed: int, batches: Batches, report: Report) ->
     return member
 
 
-def raise_again(plan: Plan, member: Member) -> None:
-    """Train a member that failed once more, so that its exception is seen where it arises.
+def raise_again(plan: Plan, members: Sequence[Member]) -> None:
+    """Train one of the members, which all failed, once more, so that its exception is seen.
 
     Raises:
         Exception: what its training raises.
-        InputError: this time nothing was raised.
+        InputError: it raises nothing now, or kills the process that it is trained in.
     """
-    lr, seed = member.lr, member.seed
-    training = Training(plan.trial, lr, seed, plan.batches[seed], noise=noise_seed(plan, lr, seed))
-    training.advance(plan.trial.steps, plan.trial.factors(training.optimizer))
-    training.judge()
-    raise InputError(f"every member of the sweep raised an exception, such as {member.error}")
+    failed = next((each for each in members if not each.error.startswith(DIED)), None)
+    if failed is not None:
+        lr, seed = failed.lr, failed.seed
+        noise = noise_seed(plan, lr, seed)
+        training = Training(plan.trial, lr, seed, plan.batches[seed], noise=noise)
+        training.advance(plan.trial.steps, plan.trial.factors(training.optimizer))
+        training.judge()
+    error = (failed or members[0]).error
+    raise InputError(f"every member of the sweep failed; one of them: {error}.")
 
 
 def as_member(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from surefoot._engine.backends._backend import Plan, Unfit, shards
+from surefoot._engine.backends._backend import Draws, Plan, Unfit, shards
 from surefoot._engine.batches import Batches, asleep, checksum, usual_window
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.source import Origin, load_again, modules, origin
@@ -86,7 +86,7 @@ def send(plan: Plan, folder: str, workers: int) -> None:
     expected = {  # drawn first: what remembers that it was drawn from shows in the workers
         seed: _fingerprint(plan.trial, seed, plan.batches[seed]) for seed, _ in shards(plan.members)
     }
-    rest = replace(plan, trial=None)  # type: ignore[arg-type]
+    rest = replace(plan, trial=None, batches=Draws([]))  # type: ignore[arg-type]
     with Path(folder, "parcel").open("wb") as file:
         pickle.dump((str(Path.cwd()), sys.path, _settings()), file)
         _pickle(plan.trial if found is None else found, file)
@@ -114,7 +114,7 @@ def receive(folder: str) -> Parcel:
         except Exception as error:
             why = f"loading it there raised {type(error).__name__}: {error}"
             raise unfit(why.rstrip(".")) from error
-    return replace(parcel, plan=replace(parcel.plan, trial=trial))
+    return replace(parcel, plan=replace(parcel.plan, trial=trial, batches=Draws(trial.train)))
 
 
 def open_board(folder: str) -> np.memmap[Any, Any]:

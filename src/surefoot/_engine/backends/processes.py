@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from surefoot._base import checks
-from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
+from surefoot._engine.backends._backend import DIED, Plan, Report, Unfit, shards
 from surefoot._engine.backends.loop import Pace
 from surefoot._engine.backends.parcel import STOP, WAITING, open_board, send, unfit
 from surefoot._engine.backends.worker import THREADS, Outcome, prepare, work
@@ -184,8 +184,7 @@ def _order(members: Sequence[tuple[float, int]]) -> list[int]:
 
 def _dead(lr: float, seed: int, death: str) -> Member:
     said = (
-        f"the worker process died twice ({death}): killed from outside, for want of memory, or by "
-        "a fault in compiled code"
+        f"{DIED} ({death}): killed from outside, for want of memory, or by a fault in compiled code"
     )
     return Member(lr, seed, np.inf, diverged=False, curve=Curve([], []), error=said)
 

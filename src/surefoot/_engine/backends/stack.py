@@ -1,5 +1,6 @@
 """K models of one kind as one: each tensor stacked, member first."""
 
+import copy
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from surefoot._engine.backends._backend import Randomness
-from surefoot._engine.backends.refusals import refuse_model
 from surefoot._engine.trial import Trial
 
 __all__ = ["Stack"]
@@ -21,23 +21,20 @@ class Stack:
     """The tensors of K models, and the loss of all of them in one call.
 
     Trainable parameters and buffers are stacked to [K, …]. Frozen parameters, which nothing
-    changes, are those of the first model, not copied. The loss is computed by the user's own
+    changes, are not: all members share them. The loss is computed by the user's own
     callables on the first model, whose tensors are exchanged meanwhile: so an objective that reads
     ``model[0].weight`` reads each member's.
 
     Args:
         trial: what computes the loss.
-        model: the model of the first member; it lends its structure.
+        model: a fresh model of the members' seed; it lends its structure and its values.
         count: K.
-
-    Raises:
-        Unfit: it cannot be stacked.
     """
 
     def __init__(self, trial: Trial, model: nn.Module, count: int) -> None:
-        refuse_model(model)
         self._trial = trial
         self._model = model
+        self._fresh = copy.deepcopy(model)
         self._places = _places(model)
         self._buffers = {name: _repeated(each, count) for name, each in model.named_buffers()}
         self.parameters = {
@@ -67,14 +64,15 @@ class Stack:
         }
 
     def member(self, index: int) -> nn.Module:
-        """Return the model with the values of one member; it is the same object each time."""
+        """Return a model of its own with copies of the tensors of one member."""
+        model = copy.deepcopy(self._fresh)
         with torch.no_grad():
-            for name, parameter in self._model.named_parameters():
+            for name, parameter in model.named_parameters():
                 if name in self.parameters:
-                    parameter.data = self.parameters[name].detach()[index]
-            for name, buffer in self._model.named_buffers():
-                buffer.data = self._buffers[name].detach()[index]
-        return self._model
+                    parameter.copy_(self.parameters[name][index])
+            for name, buffer in model.named_buffers():
+                buffer.data = self._buffers[name].detach()[index].clone()
+        return model
 
     @contextmanager
     def _exchanged(self, tensors: Tensors) -> Generator[None]:

@@ -8,8 +8,16 @@ from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
 from surefoot._engine import groups
+from surefoot._engine.random_state import RandomState
 
-__all__ = ["Exact", "Quick", "Updates", "scales_with_lr"]
+__all__ = ["Exact", "Quick", "Updates", "become_views", "may_be_quick"]
+
+QUICK_BELOW = 40_000
+"""Without the user's word, updates are quick where the parameter tensors of a model have fewer
+elements than this on average; beyond it they are exact, which is then no slower."""
+
+MOST_QUICK = 10.0
+"""The largest rate up to which the error of quick updates was measured."""
 
 _SCALING = (
     optim.SGD,
@@ -42,7 +50,7 @@ class Exact:
 
     Args:
         stacks: the stacked parameters by name, [K, …].
-        models: the K models; their parameters become views.
+        models: the K models; their parameters are views, see :func:`become_views`.
         optimizers: the K optimizers that hold them.
     """
 
@@ -54,15 +62,12 @@ class Exact:
     ) -> None:
         self._optimizers = optimizers
         self._base = [groups.read(optimizer) for optimizer in optimizers]
-        self._factor = 1.0
+        self._models = models
         members = [dict(model.named_parameters()) for model in models]
         self._views = [
             (stack, [member[name] for member in members]) for name, stack in stacks.items()
         ]
-        for stack, parameters in self._views:
-            for parameter, view in zip(parameters, stack.detach().unbind(), strict=True):
-                parameter.data = view
-        self._members = [list(member.values()) for member in members]
+        self._own_kind = not all(map(_is_of_torch, optimizers))
 
     def step(self, factor: float, clip_norm: float | None) -> None:
         """See :class:`Updates`."""
@@ -71,14 +76,38 @@ class Exact:
             for parameter, grad in zip(parameters, grads, strict=True):
                 parameter.grad = grad
         if clip_norm is not None:
-            for parameters in self._members:
-                nn.utils.clip_grad_norm_(parameters, clip_norm)
-        if factor != self._factor:
-            for optimizer, base in zip(self._optimizers, self._base, strict=True):
-                groups.write(optimizer, [lr * factor for lr in base])
-            self._factor = factor
-        for optimizer in self._optimizers:
+            for model in self._models:
+                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        random = RandomState() if self._own_kind else None
+        for optimizer, base in zip(self._optimizers, self._base, strict=True):
+            if random is not None:  # each draws what it would draw alone
+                random.restore()
+            groups.write(optimizer, [lr * factor for lr in base])
             optimizer.step()
+
+
+def become_views(
+    model: nn.Module, stacks: dict[str, Tensor], frozen: nn.Module, index: int
+) -> None:
+    """Make the trainable parameters of a member views of the stacks, which take its values.
+
+    Its frozen parameters become those of ``frozen``, which all members share. This comes before
+    its optimizer is made, which may keep ``parameter.data``.
+    """
+    shared = dict(frozen.named_parameters())
+    for name, parameter in model.named_parameters():
+        if name in stacks:
+            view = stacks[name].detach()[index]
+            view.copy_(parameter.detach())
+            parameter.data = view
+        else:
+            parameter.data = shared[name].data
+
+
+def _is_of_torch(optimizer: Optimizer) -> bool:
+    """Return whether a step is torch's own and nothing besides."""
+    hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    return type(optimizer).__module__.startswith("torch.optim.") and not hooked
 
 
 class Quick:
@@ -87,8 +116,7 @@ class Quick:
     .. math:: p \leftarrow p_0 + \mathrm{lr}_k \cdot (p_1 - p_0)
 
     Rounding differs from a training alone; the relative error of the parameters is below 1e-6 for
-    lr ≤ 1, below 1e-5 with decoupled weight decay. Only for optimizers of which
-    :func:`scales_with_lr` is true.
+    lr ≤ 1, below 1e-5 with decoupled weight decay and for lr ≤ 10. Only where :func:`may_be_quick`.
 
     Args:
         stacks: the stacked parameters by name, [K, …].
@@ -149,7 +177,7 @@ def _stacked(state: dict[str, Any], stack: Tensor) -> dict[str, Any]:
     """Return what an optimizer keeps of one member's parameter as it would be for the stack."""
     return {
         key: value.expand_as(stack).clone()
-        if isinstance(value, Tensor) and value.shape == stack.shape[1:] and value.ndim
+        if isinstance(value, Tensor) and value.shape == stack.shape[1:] and key != "step"
         else value
         for key, value in state.items()
     }
@@ -165,13 +193,37 @@ def _clip(stacks: Sequence[Tensor], norm: float) -> None:
         grad.mul_(_columns(scale, grad))
 
 
-def scales_with_lr(optimizer: Optimizer) -> bool:
-    """Return whether an update of this optimizer is its lr times what does not depend on it."""
-    plain = type(optimizer) in _SCALING and not (
-        optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    )
-    return plain and not any(
-        isinstance(group["lr"], Tensor)
-        or any(group.get(flag) for flag in ("capturable", "differentiable", "fused"))
-        for group in optimizer.param_groups
-    )
+def may_be_quick(
+    exact: bool | None, optimizers: Sequence[Optimizer], model: nn.Module, peak: float
+) -> bool:
+    """Return whether one optimizer over the stacks does for all members, and is worth it.
+
+    Args:
+        exact: what the user asked for.
+        optimizers: those of the members, which must differ by the lr alone.
+        model: the model that they were made for.
+        peak: the largest factor of the schedule.
+    """
+    first = optimizers[0]
+    if exact or type(first) not in _SCALING or not _is_of_torch(first):
+        return False
+    if any(_apart_from_lr(other) != _apart_from_lr(first) for other in optimizers):
+        return False
+    if any(lr * peak > MOST_QUICK for other in optimizers for lr in groups.read(other)):
+        return False
+    sizes = [p.numel() for p in model.parameters() if p.requires_grad]
+    return exact is False or sum(sizes) < QUICK_BELOW * len(sizes)
+
+
+def _apart_from_lr(optimizer: Optimizer) -> list[Any]:
+    """Return all that decides the updates of an optimizer but its rates, to be compared."""
+    found: list[Any] = []
+    for group in optimizer.param_groups:
+        plain = not isinstance(group["lr"], Tensor)
+        flags = ("capturable", "differentiable", "fused")
+        if not plain or any(group.get(flag) for flag in flags):
+            return [object()]
+        rest = {k: repr(v) for k, v in group.items() if k not in ("params", "lr", "initial_lr")}
+        found.append((rest, [id(parameter) for parameter in group["params"]]))
+    states = [(k, repr(v)) for s in optimizer.state.values() for k, v in s.items()]
+    return [*found, states]
