@@ -202,7 +202,8 @@ def _average(trial: Trial, model: nn.Module) -> float:
     total, samples = 0.0, 0
     for batch in trial.validate:  # type: ignore[union-attr]
         count = sample_count(batch)
-        total += float(trial.compute_loss(model, copied(batch))) * count
+        with torch.set_grad_enabled(trial.objective is not None):  # which may ask for gradients
+            total += float(trial.compute_loss(model, copied(batch)).detach()) * count
         samples += count
     if not samples:
         raise InputError("validate must hold at least one batch; it is empty.")
@@ -219,6 +220,6 @@ def untrained_loss(trial: Trial, seed: int, batches: Batches) -> float:
         with training._random.active():
             return evaluate(trial, training.model)
     count = min(max(1, trial.steps // 10), 10) * trial.accumulate
-    with training._random.active(), torch.no_grad():
-        losses = [float(trial.compute_loss(training.model, batches[i])) for i in range(count)]
-    return sum(losses) / count
+    with training._random.active(), torch.set_grad_enabled(trial.objective is not None):
+        losses = [trial.compute_loss(training.model, batches[i]).detach() for i in range(count)]
+    return sum(map(float, losses)) / count

@@ -91,6 +91,13 @@ def check_agreement(alone: Sample) -> None:
         Unfit: they differ, or the trial cannot be fused.
         InputError: the trial keeps tensors where the loop then meets them.
     """
+    try:
+        _compare(alone)
+    finally:
+        _refuse_leftovers(alone)
+
+
+def _compare(alone: Sample) -> None:
     plan = alone.plan
     compare = _Comparison(ROUNDING if plan.trial.autocast is None else ROUNDING_AUTOCAST)
     try:
@@ -111,6 +118,23 @@ def check_agreement(alone: Sample) -> None:
         raise
     except Exception as error:
         raise Unfit(reason(error)) from error
+
+
+def _refuse_leftovers(alone: Sample) -> None:
+    """Refuse a trial whose own code kept tensors of the stack where a training alone meets them."""
+    plan = alone.plan
+    lr = plan.members[0][0]
+    training = Training(plan.trial, lr, alone.seed, plan.batches[alone.seed])
+    try:
+        training.advance(1, lambda _: 1.0)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        raise InputError(
+            "the trial keeps tensors from one update to the next outside of its model (in a "
+            "closure or a global), where they mix members: keep them in a buffer of the model, or "
+            "give backend='loop'."
+        ) from error
 
 
 def _compare_judgement(alone: Sample, fused: Shard, compare: "_Comparison") -> None:
@@ -192,7 +216,9 @@ class _Comparison:
         But for elements whose gradient is rounding, as that of a bias before BatchNorm: Adam moves
         them by the lr in a direction of chance.
         """
-        largest = max((float(seen.max()) for seen in self._seen.values() if len(seen)), default=0.0)
+        largest = max(
+            (float(seen.max()) for seen in self._seen.values() if seen.numel()), default=0.0
+        )
         for name, end in alone.items():
             own, other, before = (_wide(each) for each in (end, fused[name], start[name]))
             if name in self._seen:
