@@ -2,8 +2,9 @@
 
 import copy
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,17 @@ __all__ = ["Fused", "Shard", "finish"]
 LOOK_EVERY = 50
 """After so many updates it is looked whether any member is still finite."""
 
-SLOW = "There is a performance drop"
-"""How torch warns of an operation that it computes member by member; what that costs is timed."""
+
+@contextmanager
+def _without_warnings_of_slowness() -> Generator[None]:
+    """Let torch compute an operation member by member without a word; what that costs is timed."""
+    functorch: Any = getattr(torch._C, "_functorch", None)
+    switch = getattr(functorch, "_set_vmap_fallback_warning_enabled", lambda _: None)
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(True)
 
 
 class Fused:
@@ -149,8 +159,7 @@ class Shard:
             Unfit: the trial does something that cannot be done for all members at once.
         """
         try:
-            with self._random.active(), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", SLOW)
+            with self._random.active(), _without_warnings_of_slowness():
                 for _ in range(updates):
                     self._update(self._factors(self.updates))
                     if pace is not None:
