@@ -28,6 +28,9 @@ ROUNDING_AUTOCAST = 0.05
 GROWTH = 0.05
 """By this share of how far they moved, losses and tensors may differ after some updates."""
 
+CHANCE = 0.1
+"""A validation loss may differ by this share where weights moved in a direction of chance."""
+
 NEGLIGIBLE = 0.1
 """A gradient that differs by rounding of this share of the largest one makes no difference."""
 
@@ -146,7 +149,8 @@ def _compare_judgement(alone: Sample, fused: Shard, compare: "_Comparison") -> N
         if members[index].error:
             raise Unfit(f"validation of its stacked model raised {members[index].error:.100}")
         own = alone.trainings[index]
-        compare.losses([own.losses[0], own.judge()], [own.losses[0], members[index].loss])
+        first = own.losses[0]
+        compare.losses([first, own.judge()], [first, members[index].loss], evaluated=True)
 
 
 def _grads(model: nn.Module) -> dict[str, Tensor | None]:
@@ -177,6 +181,8 @@ class _Comparison:
         self._rounding = rounding
         self._seen: dict[str, Tensor] = {}
         """The largest size that each element of a gradient has had, of all members."""
+        self._chance = 0.0
+        """How far elements moved whose gradient is rounding."""
 
     def grads(
         self, alone: dict[str, Tensor | None], fused: dict[str, Tensor | None], *, first: bool
@@ -196,11 +202,13 @@ class _Comparison:
             if not same:
                 raise Unfit(f"the gradient of its parameter {name!r} comes out different")
 
-    def losses(self, alone: list[float], fused: list[float]) -> None:
-        """Compare the losses before each update."""
+    def losses(self, alone: list[float], fused: list[float], *, evaluated: bool = False) -> None:
+        """Compare the losses before each update, or a first loss and one in eval mode."""
         finite = [loss for loss in alone if math.isfinite(loss)]
         moved = max((abs(loss - finite[0]) for loss in finite), default=0.0)
-        allowed = self._rounding * abs(finite[0] if finite else 0.0) + GROWTH * moved
+        by_chance = evaluated and self._chance > 0  # it shows there, as a bias before BatchNorm
+        rounding = CHANCE if by_chance else self._rounding
+        allowed = rounding * abs(finite[0] if finite else 0.0) + GROWTH * moved
         for number, (loss, other) in enumerate(
             itertools.zip_longest(alone, fused, fillvalue=math.nan)
         ):
@@ -219,14 +227,20 @@ class _Comparison:
         largest = max(
             (float(seen.max()) for seen in self._seen.values() if seen.numel()), default=0.0
         )
+        clear = {
+            name: seen > self._rounding * NEGLIGIBLE * largest for name, seen in self._seen.items()
+        }
+        self._chance = math.fsum(
+            float((alone[name] - start[name])[~sure].norm()) for name, sure in clear.items()
+        )
         for name, end in alone.items():
             own, other, before = (_wide(each) for each in (end, fused[name], start[name]))
-            if name in self._seen:
-                clear = self._seen[name] > self._rounding * NEGLIGIBLE * largest
-                own, other, before = own[clear], other[clear], before[clear]
+            if name in clear:
+                sure = clear[name]
+                own, other, before = own[sure], other[sure], before[sure]
                 allowed = self._rounding * float(before.norm())
-            else:  # a buffer, or frozen: as it was, or moved as in the loop
-                allowed = self._rounding * float(own.norm()) * end.requires_grad
+            else:  # a buffer or a frozen parameter: as it was, or moved as in the loop
+                allowed = 2 * self._chance
             moved = float((own - before).norm())
             if not (float((own - other).norm()) <= GROWTH * moved + allowed):
                 raise Unfit(f"its tensor {name!r} comes out different after {UPDATES} updates")
