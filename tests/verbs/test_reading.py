@@ -104,7 +104,10 @@ def test_members_that_raised_take_no_part_in_the_statistics():
     assert math.isnan(last.low)
     assert math.isnan(last.high)
     assert result.best.lr == 0.01
-    assert result.reason.endswith("3 of 10 members raised, the first at lr 0.001: ValueError: odd.")
+    assert result.reason.endswith(
+        "3 of 10 members raised, the first at lr 0.001: ValueError: odd. Above lr 0.1 each of "
+        "them did: nothing is known there."
+    )
     assert [member.diverged for member in result.members if member.error] == [False] * 3
     assert Sensitivity.from_json(result.to_json()).reason == result.reason
 
@@ -112,7 +115,7 @@ def test_members_that_raised_take_no_part_in_the_statistics():
 def test_what_one_member_raised_is_said_in_one_short_line():
     rows = [[1.0], [0.5], ["RuntimeError: " + "x" * 200 + "\nmore"], [0.4], [0.6]]
     said = read(rows).reason.rpartition(" is ")[2]
-    assert "1 of 5 members raised, lr 0.01: RuntimeError: xxx" in said
+    assert "1 of 5 members raised, at lr 0.01: RuntimeError: xxx" in said
     assert said.endswith("x….")
     assert "more" not in said
 
@@ -192,3 +195,42 @@ def test_nothing_that_members_can_be_poisons_the_others(rows):
         assert LRS[0] * 0.999 <= result.optimum.low <= result.optimum.lr * 1.001
         assert result.optimum.lr <= result.optimum.high * 1.001 <= LRS[-1] * 1.002
     assert Sensitivity.from_json(result.to_json()).best == result.best
+
+
+def test_a_power_of_ten_is_safe_only_if_all_went_well_at_twice_that_rate():
+    bowl_up = [[2.0], [1.0], [0.5], [0.3], [0.31]]
+    assert read(bowl_up).order == 0.1
+    assert read([*bowl_up[:4], [INF]]).order is None
+    assert read([*bowl_up[:4], ["ValueError: odd"]]).order is None
+    assert read(bowl_up[:4], LRS[:4]).order is None  # nothing above it was tried
+    assert "is safe" not in read([*bowl_up[:4], [INF]]).reason
+
+
+def test_where_no_rate_is_better_than_no_training_it_says_so_and_names_no_best_rate():
+    result = read([[2.31], [2.35], [2.4], [2.6], [INF]])
+    assert result.reason == (
+        "No rate learned anything in this budget: the best, 0.0001, has validation loss 2.31, and "
+        "untrained it is 2.3."
+    )
+    assert (result.optimum, result.order, result.diverges_at) == (None, None, None)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_untrained_loss_that_is_not_finite_is_not_known(sign):
+    rows = [[sign * 2.0 + 3], [1.0], [0.5], [0.3], [INF]]
+    known, unknown = read(rows, untrained=INF), read(rows, untrained=NAN)
+    assert known.reason == unknown.reason
+    assert [p.diverged for p in known.points] == [0, 0, 0, 0, 1]
+    assert known.basin == unknown.basin
+
+
+def test_a_best_that_rests_on_fewer_seeds_says_so():
+    rows = [[2.0, 2.0], [0.6, 0.6], [0.5, "ValueError: odd"], [0.9, 0.9], [2.0, 2.0]]
+    assert "(validation loss 0.5, on 1 of 2 seeds, untrained 2.3)" in read(rows).reason
+
+
+def test_rates_above_at_which_all_raised_are_not_called_harmless():
+    rows = [[2.0], [1.0], [0.5], [0.3], ["MemoryError: too large"]]
+    reason = read(rows).reason
+    assert "too high to learn" not in reason
+    assert reason.endswith("Above lr 0.1 each of them did: nothing is known there.")

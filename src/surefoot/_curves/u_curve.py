@@ -195,6 +195,8 @@ def loss_at(lrs: Sequence[float], losses: Sequence[float], lr: float) -> float:
 def safe_order(low: float, high: float) -> float | None:
     """Return the power of ten in a range of rates, the one nearest to its middle, or None.
 
+    Of two that are equally near it is the smaller one; a range that ends below its start has none.
+
     Args:
         low: its lower end, > 0.
         high: its upper end.
@@ -206,7 +208,7 @@ def safe_order(low: float, high: float) -> float | None:
     start, end = math.log10(low), math.log10(high)
     powers = range(math.ceil(start - SAME), math.floor(end + SAME) + 1)
     middle = (start + end) / 2
-    order = min(powers, key=lambda power: (abs(power - middle), power), default=None)
+    order = min(powers, key=lambda power: (round(abs(power - middle), 6), power), default=None)
     return None if order is None else float(f"1e{order}")
 
 

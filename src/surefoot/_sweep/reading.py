@@ -22,6 +22,9 @@ from surefoot.records import Basin, Cost, Engine, Member, Optimum, Point, Sensit
 
 __all__ = ["read_sensitivity"]
 
+MARGIN = 2.0
+"""A rate is called safe only if all went well at one so many times greater."""
+
 FIT_SEED = 0
 """Seed of the fit, so that the same members give the same optimum."""
 
@@ -52,6 +55,8 @@ def read_sensitivity(
     Raises:
         InputError: no member stayed finite.
     """
+    if not math.isfinite(untrained):
+        untrained = math.nan
     ran = [member for member in members if not member.error]
     lrs = sorted({member.lr for member in ran})
     means = [float(np.mean([m.loss for m in ran if m.lr == lr])) for lr in lrs]
@@ -62,7 +67,8 @@ def read_sensitivity(
     points = tuple(_point([m for m in marked if m.lr == lr], positive) for lr in tried)
     scale = best_loss if best_loss > 0 else untrained - best_loss
     scale = 0.0 if math.isnan(scale) else max(scale, 0.0)
-    optimum = _optimum(ran, lrs, best_loss - scale) if scale > 0 else None
+    learned = not best_loss >= untrained
+    optimum = _optimum(ran, lrs, best_loss - scale) if scale > 0 and learned else None
     low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, scale=scale)
 
     def lost(lr: float) -> float:
@@ -72,7 +78,7 @@ def read_sensitivity(
         points=points,
         best=next(point for point in points if point.lr == best_lr),
         basin=Basin(low, high, tolerance, open_low, open_high),
-        diverges_at=divergence_edge(lrs, means, untrained),
+        diverges_at=divergence_edge(lrs, means, untrained) if learned else None,
         untrained=untrained,
         metric=metric,
         reason="",
@@ -83,7 +89,7 @@ def read_sensitivity(
         optimum=optimum,
         decade_below=lost(best_lr / 10),
         decade_above=lost(best_lr * 10),
-        order=safe_order(low, high),
+        order=safe_order(low, min(high, _sound(points, best_lr) / MARGIN)) if learned else None,
         extend_to=extension(
             tried,
             best_lr,
@@ -92,7 +98,7 @@ def read_sensitivity(
         ),
         engine=engine,
     )
-    return dataclasses.replace(result, reason=sentence(result))
+    return dataclasses.replace(result, reason=sentence(result, learned))
 
 
 def _best(
@@ -112,6 +118,17 @@ def _best(
         f"{min(m.lr for m in members):g} … {max(m.lr for m in members):g}: add smaller rates, "
         f"and look for NaN in the data or the model.{errors[0] if errors else ''}"
     )
+
+
+def _sound(points: Sequence[Point], best_lr: float) -> float:
+    """Return the largest rate up to which, from the best on, every training worked."""
+    sound = best_lr
+    for point in points:
+        if point.lr >= best_lr:
+            if point.diverged or point.failed:
+                break
+            sound = point.lr
+    return sound
 
 
 def _mark(member: Member, best_lr: float, best_loss: float, untrained: float) -> Member:

@@ -10,17 +10,35 @@ LONGEST = 100
 """Characters of what a training raised that are shown."""
 
 
-def sentence(result: Sensitivity) -> str:
-    """Return what the U curve says: best rate, basin, edge, what to do next, what went wrong."""
-    parts = [_best(result), _basin(result), _edge(result)]
-    said = ["; ".join(parts), _next(result), _failures(result)]
+def sentence(result: Sensitivity, learned: bool) -> str:
+    """Return what the U curve says: best rate, basin, edge, what to do next, what went wrong.
+
+    Args:
+        result: the U curve.
+        learned: whether its best rate is better than no training.
+    """
+    if learned:
+        parts = [_best(result), _basin(result), _edge(result)]
+        said = ["; ".join(part for part in parts if part), _next(result), _failures(result)]
+    else:
+        said = [_nothing(result), _failures(result)]
     return " ".join(f"{part}." for part in said if part)
+
+
+def _nothing(result: Sensitivity) -> str:
+    best = result.best
+    return (
+        f"No rate learned anything in this budget: the best, {best.lr:.3g}, has {result.metric} "
+        f"{best.loss:.3g}, and untrained it is {result.untrained:.3g}"
+    )
 
 
 def _best(result: Sensitivity) -> str:
     best, untrained = result.best, result.untrained
     before = "" if math.isnan(untrained) else f", untrained {untrained:.3g}"
-    text = f"Best at lr {best.lr:.3g} ({result.metric} {best.loss:.3g}{before})"
+    most = max(point.seeds for point in result.points)
+    few = "" if best.seeds == most else f", on {best.seeds} of {most} seeds"
+    text = f"Best at lr {best.lr:.3g} ({result.metric} {best.loss:.3g}{few}{before})"
     found = result.optimum
     if found is None:
         return text
@@ -35,6 +53,8 @@ def _basin(result: Sensitivity) -> str:
 
 
 def _edge(result: Sensitivity) -> str:
+    if result.diverges_at is None and not result.points[-1].seeds:
+        return ""  # what fails above raised: that is said with the failures
     if result.diverges_at is None:
         return "no rate of the grid is too high to learn"
     return f"training fails from {result.diverges_at:.2g} on"
@@ -56,8 +76,13 @@ def _failures(result: Sensitivity) -> str:
     failed = [member for member in result.members if member.error]
     if not failed:
         return ""
-    lines = failed[0].error.splitlines()[0]
-    error = lines if len(lines) <= LONGEST else f"{lines[:LONGEST]}…"
-    first = "the first at " if len({(m.lr, m.error) for m in failed}) > 1 else ""
+    line = " ".join(failed[0].error.split())
+    error = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+    alike = len({(m.lr, m.error) for m in failed}) == 1
+    where = "at" if alike else "the first at"
     count = f"{len(failed)} of {len(result.members)} members raised"
-    return f"{count}, {first}lr {failed[0].lr:g}: {error.rstrip('.')}"
+    text = f"{count}, {where} lr {failed[0].lr:g}: {error.rstrip('.')}"
+    known = max(point.lr for point in result.points if point.seeds)
+    if known < result.points[-1].lr:
+        text += f". Above lr {known:.3g} each of them did: nothing is known there"
+    return text
