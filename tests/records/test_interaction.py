@@ -211,3 +211,22 @@ def test_an_interaction_without_a_name_has_its_metric_as_title():
 def test_a_wrong_question_is_told(arguments, at, said):
     with pytest.raises(InputError, match=said):
         by_batch_and_kind().ridge(*arguments, **at)
+
+
+def test_a_curve_that_its_grid_cut_off_takes_no_part_in_the_exponent():
+    result = interaction(lambda b: min(0.001 * b, 0.02), b=[1, 4, 16, 64])
+    cells = [
+        dataclasses.replace(
+            cell, sensitivity=dataclasses.replace(cell.sensitivity, extend_to=beyond)
+        )
+        for cell, beyond in zip(result.cells, [None, None, None, 0.1], strict=True)
+    ]
+    cut = dataclasses.replace(result, cells=tuple(cells))
+    assert cut.slope("b").exponent == pytest.approx(1.0)
+    assert result.slope("b").exponent < 0.9
+    assert cut.law("b").endswith("Without b=64, where the grid ends too early.")
+    lost = [
+        dataclasses.replace(cell, sensitivity=dataclasses.replace(cell.sensitivity, extend_to=0.1))
+        for cell in result.cells
+    ]
+    assert dataclasses.replace(result, cells=tuple(lost)).slope("b") is None

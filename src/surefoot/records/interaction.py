@@ -164,7 +164,8 @@ class Interaction(Record):
         """Return the exponent b of best lr ∝ value^b, or None where there is none.
 
         The logarithms of the best rates are fitted by a line, weighted by their intervals. Where
-        other settings vary too, each of their combinations has a factor of its own.
+        other settings vary too, each of their combinations has a factor of its own. A U curve that
+        the end of its grid cut off takes no part: its best rate lies somewhere beyond.
 
         Args:
             along: the setting; None is the one that ``at`` leaves.
@@ -178,8 +179,8 @@ class Interaction(Record):
             InputError: a name or a value is not there.
         """
         along, cells = self._picked(along, at)
-        points = [_ridge_point(cell, along) for cell in cells]
-        if not all(is_positive(point.value) for point in points):
+        points = [_ridge_point(cell, along) for cell in cells if not _is_cut_off(cell)]
+        if not points or not all(is_positive(point.value) for point in points):
             return None
         law = fit_power_law(
             [point.value for point in points],
@@ -227,7 +228,9 @@ class Interaction(Record):
         else:
             said = f"Best lr ∝ {along}^{slope}: {ends}."
         bent = f" No single power fits well: the ridge bends along {along}."
-        return said + (bent if slope.misfit > _BENT else "")
+        said += bent if slope.misfit > _BENT else ""
+        cut = [label(cell.settings) for cell in cells if _is_cut_off(cell)]
+        return f"{said} Without {'; '.join(cut)}, where the grid ends too early." if cut else said
 
     def table(self) -> Table:
         """Return one row per combination: the settings and what its U curve came to."""
@@ -275,6 +278,10 @@ class Interaction(Record):
         if name not in self.names:
             listed = f"they are {_listed(self.names)}" if self.names else "there is none at all"
             raise InputError(f"There is no setting {name!r}; {listed}.")
+
+
+def _is_cut_off(cell: Cell) -> bool:
+    return cell.sensitivity.extend_to is not None
 
 
 def label(settings: Mapping[str, Any]) -> str:
