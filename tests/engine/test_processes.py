@@ -347,7 +347,8 @@ def test_a_member_that_kills_its_worker_twice_fails_and_all_others_finish(tmp_pa
 
 
 SCRIPT = """
-import sys, time, torch
+import signal, sys, time, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import surefoot as sf
 from surefoot._engine.backends._backend import Plan
 from surefoot._engine.backends.processes import Processes
