@@ -455,3 +455,12 @@ def test_progress_is_whole_when_fusing_fails_late():
     alone = sf.sweep(make(model=Late), LRS, seeds=2, backend="loop").members
     assert result.members == alone
     assert told[-1][:2] == (4 * 2 * 60, 4 * 2 * 60)
+
+
+@pytest.mark.parametrize(
+    ("steps", "lrs", "why"), [(60, [0.1], "one member alone"), (4, LRS, "no more than 4 updates")]
+)
+def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps, lrs, why):
+    engine = sf.sweep(make(steps=steps), lrs, seeds=1).engine
+    assert engine.backend == "loop"
+    assert engine.reason.startswith(why)

@@ -58,8 +58,10 @@ def _run(plan: Plan, backend: str, workers: int | None, report: Report) -> list[
 
 def _choose(plan: Plan, workers: int | None, report: Report) -> tuple[list[Member], Engine]:
     """Fuse where that is right and quicker; else start processes if it takes long."""
-    if len(plan.members) == 1 or plan.trial.steps <= PILOT:
-        return Loop().run(plan, report), Engine("loop", "so few updates are soon made")
+    if len(plan.members) == 1:
+        return Loop().run(plan, report), Engine("loop", "one member alone")
+    if plan.trial.steps <= PILOT:
+        return Loop().run(plan, report), Engine("loop", f"no more than {PILOT} updates each")
     count = _Count(report)
     seconds = 0.0
     try:

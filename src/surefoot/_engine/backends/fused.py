@@ -165,7 +165,7 @@ class Shard:
                     if pace is not None:
                         pace.update(count=len(self.lrs))
         except Exception as error:
-            raise error if isinstance(error, Unfit) else Unfit(reason(error)) from error
+            raise Unfit(reason(error)) from error
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""
