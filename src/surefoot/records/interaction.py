@@ -58,6 +58,8 @@ class RidgePoint(Record):
             the grid, where one is missing, it counts as being as far away as the other).
         loss: the loss there.
         settings: all settings of the cell.
+        open_low, open_high: the best rate may lie beyond that end of the interval, where the grid
+            ends.
     """
 
     value: Any
@@ -66,6 +68,8 @@ class RidgePoint(Record):
     high: float
     loss: float
     settings: Mapping[str, Any]
+    open_low: bool = False
+    open_high: bool = False
 
 
 @dataclass(frozen=True)

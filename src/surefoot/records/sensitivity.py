@@ -92,6 +92,8 @@ class Optimum(Record):
         low, high: the interval in which the best rate lies with probability ``level``.
         loss: the fitted loss there.
         level: probability of the interval, in (0, 1).
+        open_low, open_high: the best rate may lie beyond the end of the grid on that side, and
+            that end of the interval is only that of the grid.
     """
 
     lr: float
@@ -99,6 +101,8 @@ class Optimum(Record):
     high: float
     loss: float
     level: float = 0.9
+    open_low: bool = False
+    open_high: bool = False
 
 
 @dataclass(frozen=True)
