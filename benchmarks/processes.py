@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import surefoot as sf
-from surefoot._engine.backends._backend import Plan
+from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes
 
@@ -88,7 +88,7 @@ def busy_seconds():
 def by_processes():
     """Return (seconds, seconds of the processor)."""
     start, busy = time.perf_counter(), busy_seconds()
-    members = Processes(2).run(Plan(a_trial(), PAIRS), silent)
+    members = Processes(2).run(Job(a_trial(), PAIRS), silent)
     seconds = time.perf_counter() - start, busy_seconds() - busy
     if any(member.error or member.diverged for member in members):
         raise RuntimeError("a member failed")
@@ -170,7 +170,7 @@ def loop_overhead():
         hand, extra = [], []
         for _ in range(40):
             start = time.process_time()
-            Loop().run(Plan(trial, [(lr, 0) for lr in LRS]), silent)
+            Loop().run(Job(trial, [(lr, 0) for lr in LRS]), silent)
             middle = time.process_time()
             for lr in LRS:
                 plain_loop(trial, lr, 0)

@@ -18,7 +18,7 @@ import torch
 from torch import nn, optim
 
 import surefoot as sf
-from surefoot._engine.backends._backend import Plan
+from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.fused import Shard
 
 LRS = np.geomspace(1e-5, 10, 14).tolist()
@@ -80,7 +80,7 @@ def one_by_one(trial):
 
 
 def stacked(trial, exact):
-    shard = Shard(Plan(trial, [(lr, 0) for lr in LRS], exact=exact), LRS, 0)
+    shard = Shard(Job(trial, [(lr, 0) for lr in LRS], exact=exact), LRS, 0)
     shard.advance(trial.steps)
     if shard.exact != exact:
         return None
@@ -189,7 +189,7 @@ def times(width, optimizer, count):
         steps=100_000,
     )
     lrs = np.geomspace(1e-5, 1e-3, count).tolist()
-    runs = [Shard(Plan(trial, [(lr, 0) for lr in lrs], exact=e), lrs, 0) for e in (True, False)]
+    runs = [Shard(Job(trial, [(lr, 0) for lr in lrs], exact=e), lrs, 0) for e in (True, False)]
     alone = sf_training(trial)
     updates = max(2, 20 // (1 + width // 128))
     found = [[], [], []]

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 import surefoot as sf
 from surefoot import InputError
-from surefoot._engine.backends._backend import Plan, Unfit
+from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.fused import Shard
 
 LRS = np.geomspace(1e-5, 10, 14).tolist()
@@ -149,7 +149,7 @@ def test_muon_too():
 @pytest.mark.parametrize("name", OTHERS)
 def test_where_the_update_is_not_proportional_to_the_rate_it_is_exact_whatever_was_asked(name):
     trial = elementwise(OTHERS[name])
-    assert Shard(Plan(trial, [(lr, 0) for lr in LRS], exact=False), LRS, 0).exact
+    assert Shard(Job(trial, [(lr, 0) for lr in LRS], exact=False), LRS, 0).exact
 
 
 @pytest.mark.parametrize("name", SCALING | DECOUPLED)
@@ -403,7 +403,7 @@ UNFIT = {
 def test_what_cannot_be_fused_is_refused_with_its_reason_and_auto_runs_the_loop(name):
     changes, said = UNFIT[name]
     trial = real(**changes)
-    with pytest.raises(Unfit, match=f"This trial cannot be fused: .*({said})"):
+    with pytest.raises(UnfitError, match=f"This trial cannot be fused: .*({said})"):
         sf.sweep(trial, STABLE, seeds=1, backend="fused")
     alone = sf.sweep(trial, STABLE, seeds=1, backend="loop").members
     result = sf.sweep(trial, STABLE, seeds=1)

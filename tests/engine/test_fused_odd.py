@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import surefoot as sf
 from surefoot import InputError
 from surefoot._engine.backends import choose
-from surefoot._engine.backends._backend import Plan, Unfit
+from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.agreement import _Comparison
 from surefoot._engine.backends.fused import Shard
 
@@ -319,7 +319,7 @@ def test_fused_it_is_as_in_the_loop_or_refused(name):
     if name in FUSES:
         members = sf.sweep(trial, LRS, seeds=1, backend="fused").members
     else:
-        with pytest.raises(Unfit, match="This trial cannot be fused"):
+        with pytest.raises(UnfitError, match="This trial cannot be fused"):
             sf.sweep(trial, LRS, seeds=1, backend="fused")
         result = sf.sweep(trial, LRS, seeds=1)
         assert result.engine.backend == "loop"
@@ -350,7 +350,7 @@ def test_autocast_agrees_within_its_own_rounding():
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_look_at_a_shard_changes_nothing_in_it(exact):
     def train(look):
-        shard = Shard(Plan(make(), [(lr, 0) for lr in LRS], exact=exact), LRS, 0)
+        shard = Shard(Job(make(), [(lr, 0) for lr in LRS], exact=exact), LRS, 0)
         shard.advance(10)
         if look:
             shard.judge()
@@ -366,7 +366,7 @@ def test_frozen_weights_are_not_copied_for_each_member():
         made[0].requires_grad_(False)
         return made
 
-    shard = Shard(Plan(make(model=model), [(lr, 0) for lr in LRS], exact=True), LRS, 0)
+    shard = Shard(Job(make(model=model), [(lr, 0) for lr in LRS], exact=True), LRS, 0)
     places = {each[0].weight.data_ptr() for each in shard._updates._models}
     assert len(places) == 1
     assert "0.weight" not in shard.stack.parameters
@@ -375,7 +375,7 @@ def test_frozen_weights_are_not_copied_for_each_member():
 def test_members_come_in_the_order_of_the_plan():
     members = [(0.1, 0), (0.1, 1), (0.01, 0)]
     for backend in ("loop", "fused", "auto"):
-        found, _ = choose.run_plan(Plan(make(steps=6), members), backend, None, lambda *_: None)
+        found, _ = choose.run_job(Job(make(steps=6), members), backend, None, lambda *_: None)
         assert [(m.lr, m.seed) for m in found] == members
 
 
@@ -393,7 +393,7 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_losses_that_differ_are_seen(alone, fused):
-    with pytest.raises(Unfit, match="its loss comes out different"):
+    with pytest.raises(UnfitError, match="its loss comes out different"):
         _Comparison(1e-4).losses(alone, fused)
     assert _Comparison(1e-4).losses(alone, alone) is None or np.isnan(alone).any()
 
@@ -406,17 +406,17 @@ def test_tensors_that_went_elsewhere_are_seen(other):
     compare = _Comparison(1e-4)
     compare.grads(at(1.0), at(1.0), first=True)
     compare.tensors(at(1.0), at(1.01), at(0.0))
-    with pytest.raises(Unfit, match="its tensor 'w' comes out different"):
+    with pytest.raises(UnfitError, match="its tensor 'w' comes out different"):
         compare.tensors(at(1.0), at(other), at(0.0))
     buffers = _Comparison(1e-4)
-    with pytest.raises(Unfit, match="its tensor 'w' comes out different"):
+    with pytest.raises(UnfitError, match="its tensor 'w' comes out different"):
         buffers.tensors(at(1.0), at(other), at(0.0))
 
 
 @pytest.mark.parametrize("other", [NAN, -1.0, 1.01, None])
 def test_gradients_that_differ_are_seen(other):
     grad = None if other is None else torch.tensor([other])
-    with pytest.raises(Unfit, match="gradient of its parameter 'w'"):
+    with pytest.raises(UnfitError, match="gradient of its parameter 'w'"):
         _Comparison(1e-4).grads({"w": torch.tensor([1.0])}, {"w": grad}, first=True)
 
 

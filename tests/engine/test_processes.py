@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from surefoot import InputError, Trial
-from surefoot._engine.backends._backend import Plan, Unfit
+from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes, worker_count
 from surefoot._engine.source import load_task
@@ -49,11 +49,11 @@ def a_trial(**changes):
 
 
 def members(trial, lrs=LRS, seeds=(0, 1), **more):
-    return Plan(trial, [(lr, seed) for seed in seeds for lr in lrs], **more)
+    return Job(trial, [(lr, seed) for seed in seeds for lr in lrs], **more)
 
 
-def run(plan, report=lambda updates, new: None):
-    return Processes(2).run(plan, report)
+def run(job, report=lambda updates, new: None):
+    return Processes(2).run(job, report)
 
 
 def alike(a, b):
@@ -66,12 +66,12 @@ def alike(a, b):
 
 @pytest.mark.parametrize("randomness", ["same", "different"])
 def test_members_are_the_loops_to_the_last_bit(randomness):
-    plan = members(a_trial(), randomness=randomness)
+    job = members(a_trial(), randomness=randomness)
     before = rng_state()
-    spread = run(plan)
+    spread = run(job)
     assert_same(rng_state(), before)
-    assert alike(spread, Loop().run(plan, lambda updates, new: None))
-    assert [(m.lr, m.seed) for m in spread] == list(plan.members)
+    assert alike(spread, Loop().run(job, lambda updates, new: None))
+    assert [(m.lr, m.seed) for m in spread] == list(job.members)
     assert [m.diverged for m in spread] == [False, False, True] * 2
 
 
@@ -85,21 +85,21 @@ def test_what_is_set_in_torch_holds_in_workers():
     torch.set_default_dtype(torch.float64)
     try:
         data = [(X.double(), X.double().sum(dim=1, keepdim=True))]
-        plan = members(a_trial(train=data, validate=data), lrs=(0.01, 0.1), seeds=(0,))
-        assert alike(run(plan), Loop().run(plan, lambda updates, new: None))
+        job = members(a_trial(train=data, validate=data), lrs=(0.01, 0.1), seeds=(0,))
+        assert alike(run(job), Loop().run(job, lambda updates, new: None))
     finally:
         torch.set_default_dtype(torch.float32)
-    plan = members(a_trial(), lrs=(0.1,), seeds=(0,))
-    assert alike(run(plan), Loop().run(plan, lambda updates, new: None))
+    job = members(a_trial(), lrs=(0.1,), seeds=(0,))
+    assert alike(run(job), Loop().run(job, lambda updates, new: None))
 
 
 def test_a_loader_with_workers_of_its_own_and_a_generator_is_spread():
     loader = DataLoader(
         DATA, 16, shuffle=True, generator=torch.Generator(), num_workers=1, persistent_workers=True
     )
-    plan = members(a_trial(train=loader), lrs=(0.01, 0.1), seeds=(3,))
-    expected = Loop().run(plan, lambda updates, new: None)
-    assert alike(run(plan), expected)
+    job = members(a_trial(train=loader), lrs=(0.01, 0.1), seeds=(3,))
+    expected = Loop().run(job, lambda updates, new: None)
+    assert alike(run(job), expected)
     assert loader._iterator is None  # its own workers were never started
 
 
@@ -110,9 +110,9 @@ def test_every_update_is_reported_and_every_member_once():
         updates.append(count)
         ended.extend(new)
 
-    plan = members(a_trial())
-    found = run(plan, report)
-    assert sum(updates) == 12 * len(plan.members)
+    job = members(a_trial())
+    found = run(job, report)
+    assert sum(updates) == 12 * len(job.members)
     assert min(updates) >= 0
     assert sorted((m.seed, m.lr) for m in ended) == sorted((m.seed, m.lr) for m in found)
 
@@ -123,8 +123,8 @@ def test_progress_is_reported_while_a_member_runs():
         return mse_loss(output, target)
 
     updates = []
-    plan = members(a_trial(loss=slow, steps=30), lrs=(0.1,), seeds=(0,))
-    run(plan, lambda count, new: updates.append(count))
+    job = members(a_trial(loss=slow, steps=30), lrs=(0.1,), seeds=(0,))
+    run(job, lambda count, new: updates.append(count))
     assert len([count for count in updates if count]) >= 3
     assert sum(updates) == 30
 
@@ -136,10 +136,10 @@ def test_an_exception_of_one_member_is_its_error():
             raise ValueError("too far")
         return loss
 
-    plan = members(a_trial(loss=fragile))
-    found = run(plan)
+    job = members(a_trial(loss=fragile))
+    found = run(job)
     assert [m.error for m in found] == ["", "", "ValueError: too far"] * 2
-    assert alike(found, Loop().run(plan, lambda updates, new: None))
+    assert alike(found, Loop().run(job, lambda updates, new: None))
 
 
 def test_a_wrong_trial_is_said_at_once_and_the_workers_stay():
@@ -147,7 +147,7 @@ def test_a_wrong_trial_is_said_at_once_and_the_workers_stay():
     wrong = a_trial(loss=lambda output, target: mse_loss(output, target).detach())
     with pytest.raises(InputError, match="does not depend on any trainable parameter") as said:
         run(members(wrong))
-    assert not isinstance(said.value, Unfit)
+    assert not isinstance(said.value, UnfitError)
     assert len(before | {run_pid() for _ in range(3)}) <= 2
 
 
@@ -167,8 +167,8 @@ def test_a_worker_uses_one_thread():
     def threads(model):
         return float(torch.get_num_threads() * torch.get_num_interop_threads())
 
-    plan = members(a_trial(validate=threads), lrs=(0.1,), seeds=(0,))
-    assert [m.loss for m in run(plan)] == [1.0]
+    job = members(a_trial(validate=threads), lrs=(0.1,), seeds=(0,))
+    assert [m.loss for m in run(job)] == [1.0]
 
 
 def test_the_path_and_the_folder_are_the_parents(tmp_path, monkeypatch):
@@ -181,8 +181,8 @@ def test_the_path_and_the_folder_are_the_parents(tmp_path, monkeypatch):
 
         return helper_of_a_user.OFFSET if Path("helper_of_a_user.py").exists() else 0.0
 
-    plan = members(a_trial(validate=validate), lrs=(0.1,), seeds=(0,))
-    assert [m.loss for m in run(plan)] == [2.5]
+    job = members(a_trial(validate=validate), lrs=(0.1,), seeds=(0,))
+    assert [m.loss for m in run(job)] == [2.5]
 
 
 def holding(thing):
@@ -219,7 +219,7 @@ class Holder(Dataset):
 def test_what_cannot_be_pickled_is_named(changes, named, tmp_path):
     with (tmp_path / "log").open("w") as file:
         wrong = changes(file)
-        with pytest.raises(Unfit, match=f"{named}.*cannot be pickled.*build it inside"):
+        with pytest.raises(UnfitError, match=f"{named}.*cannot be pickled.*build it inside"):
             run(members(a_trial(**wrong), lrs=(0.1,), seeds=(0,)))
 
 
@@ -253,7 +253,7 @@ def own_weights():
     ],
 )
 def test_randomness_of_the_trials_own_is_refused(changes, what):
-    with pytest.raises(Unfit, match=f"{what}.*Use backend='loop'"):
+    with pytest.raises(UnfitError, match=f"{what}.*Use backend='loop'"):
         run(members(a_trial(**changes), lrs=(0.1,), seeds=(0,)))
 
 
@@ -286,8 +286,8 @@ def test_a_trial_from_a_file_is_loaded_there_again_and_its_data_stays(tmp_path):
     (tmp_path / "stays.py").write_text(TASK)
     make = load_task(f"{tmp_path / 'stays.py'}:make")
     for trial in (load_task(f"{tmp_path / 'stays.py'}:trial"), make(width=5), make()):
-        plan = members(trial)
-        assert alike(run(plan), Loop().run(plan, lambda updates, new: None))
+        job = members(trial)
+        assert alike(run(job), Loop().run(job, lambda updates, new: None))
 
 
 def test_a_trial_made_from_one_of_a_file_travels_with_its_functions(tmp_path):
@@ -296,15 +296,15 @@ def test_a_trial_made_from_one_of_a_file_travels_with_its_functions(tmp_path):
     text = TASK.replace('raise TypeError("this data stays where it is")', "return (Data, ())")
     (tmp_path / "travels.py").write_text(text)
     trial = load_task(f"{tmp_path / 'travels.py'}:trial")
-    plan = members(dataclasses.replace(trial, steps=7))
-    assert alike(run(plan), Loop().run(plan, lambda updates, new: None))
+    job = members(dataclasses.replace(trial, steps=7))
+    assert alike(run(job), Loop().run(job, lambda updates, new: None))
 
 
 def test_a_file_that_does_not_the_same_each_time_is_refused(tmp_path):
     text = TASK.replace("index / 32)", "index / 32) + OFFSET")
     (tmp_path / "varies.py").write_text(text + "OFFSET = torch.randn(()).item()\n")
     trial = load_task(f"{tmp_path / 'varies.py'}:trial")
-    with pytest.raises(Unfit, match="workers would see other batches"):
+    with pytest.raises(UnfitError, match="workers would see other batches"):
         run(members(trial))
 
 
@@ -313,13 +313,13 @@ def test_warnings_of_workers_are_heard_once():
         warnings.warn("the target is odd", RuntimeWarning, stacklevel=1)
         return mse_loss(output, target)
 
-    plan = members(a_trial(loss=warns))
+    job = members(a_trial(loss=warns))
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("default")
-        run(plan)
+        run(job)
     assert [(str(w.message), w.category) for w in heard] == [("the target is odd", RuntimeWarning)]
     assert heard[0].filename == __file__
-    assert [m.error for m in run(plan)] == ["RuntimeWarning: the target is odd"] * 6
+    assert [m.error for m in run(job)] == ["RuntimeWarning: the target is odd"] * 6
 
 
 @pytest.mark.slow
@@ -335,11 +335,11 @@ def test_a_member_that_kills_its_worker_twice_fails_and_all_others_finish(tmp_pa
         model.lr = lr
         return adam(model, lr)
 
-    plan = members(
+    job = members(
         a_trial(validate=deadly, optimizer=optimizer, steps=2), (0.1, 0.2, 0.3, 0.4), (0,)
     )
     updates = []
-    found = run(plan, lambda count, new: updates.append(count))
+    found = run(job, lambda count, new: updates.append(count))
     assert [m.loss for m in found] == [0.1, 0.2, np.inf, 0.4]
     assert found[2].error.startswith("the worker process died twice (SIGKILL(-9))")
     assert [m.error for m in found if m.lr != 0.3] == [""] * 3
@@ -350,7 +350,7 @@ SCRIPT = """
 import signal, sys, time, torch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import surefoot as sf
-from surefoot._engine.backends._backend import Plan
+from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.processes import Processes
 
 pause = float(sys.argv[1])
@@ -367,7 +367,7 @@ def report(updates, new):
     if updates and not told:
         told.append(updates)
         print("under way", flush=True)
-print(len(Processes(2).run(Plan(trial, [(0.1, 0), (0.2, 0)]), report)), flush=True)
+print(len(Processes(2).run(Job(trial, [(0.1, 0), (0.2, 0)]), report)), flush=True)
 """
 
 

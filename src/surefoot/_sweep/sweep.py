@@ -9,8 +9,8 @@ from typing import Any, Literal, cast, overload
 from surefoot._base import checks
 from surefoot._base.progress import Advance, ProgressOption, track
 from surefoot._engine import groups
-from surefoot._engine.backends._backend import Plan, Randomness
-from surefoot._engine.backends.choose import BACKENDS, run_plan
+from surefoot._engine.backends._backend import Job, Randomness
+from surefoot._engine.backends.choose import BACKENDS, run_job
 from surefoot._engine.backends.loop import raise_again
 from surefoot._engine.training import check_rates, untrained_loss
 from surefoot._engine.trial import Trial
@@ -167,18 +167,18 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
     usual = groups.default_lr(check_rates(trial))
     rates = options.lrs or default_grid(usual)
     every = range(trial.seed, trial.seed + options.seeds)
-    plan = Plan(
+    job = Job(
         trial, [(lr, seed) for seed in every for lr in rates], options.randomness, options.exact
     )
-    untrained = [untrained_loss(trial, seed, plan.batches[seed]) for seed in every]
+    untrained = [untrained_loss(trial, seed, job.batches[seed]) for seed in every]
     count = (len(rates) + 2 * options.refine * (len(rates) > 1)) * options.seeds
     with track(progress, f"sweep {trial.name}".strip(), trial.steps * count) as advance:
         tell = _Teller(advance, count)
-        members, engine = run_plan(plan, options.backend, options.workers, tell)
+        members, engine = run_job(job, options.backend, options.workers, tell)
         if all(member.error for member in members):
-            raise_again(plan, members)
+            raise_again(job, members)
         for _ in range(options.refine):
-            members += _refined(plan, members, options, tell)
+            members += _refined(job, members, options, tell)
         tell.finish(trial.steps * count)
     updates = sum(member.updates for member in members)
     return read_sensitivity(
@@ -198,7 +198,7 @@ def _default_lrs(trial: Trial) -> tuple[float, ...]:
 
 
 def _refined(
-    plan: Plan, members: Sequence[Member], options: _Options, tell: "_Teller"
+    job: Job, members: Sequence[Member], options: _Options, tell: "_Teller"
 ) -> list[Member]:
     """Train at the rates halfway between the best so far and its neighbours."""
     lrs = sorted({member.lr for member in members})
@@ -211,7 +211,7 @@ def _refined(
     new = [(lr, seed) for seed in seeds for lr in midpoints(lrs, best) if lr not in lrs]
     if not new:
         return []
-    return run_plan(replace(plan, members=new), options.backend, options.workers, tell)[0]
+    return run_job(replace(job, members=new), options.backend, options.workers, tell)[0]
 
 
 class _Teller:

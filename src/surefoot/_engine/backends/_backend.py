@@ -15,16 +15,16 @@ __all__ = [
     "DIED",
     "Backend",
     "Draws",
-    "Plan",
+    "Job",
     "Randomness",
     "Report",
-    "Unfit",
+    "UnfitError",
     "noise_seed",
     "shards",
 ]
 
 
-class Unfit(InputError):  # noqa: N818
+class UnfitError(InputError):
     """This backend cannot run this trial; its message says why in one sentence."""
 
 
@@ -37,7 +37,7 @@ Report = Callable[[int, Sequence[Member]], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Job:
     """What to train.
 
     Args:
@@ -73,12 +73,12 @@ class Draws(dict[int, Batches]):
 
 
 class Backend(Protocol):
-    """A way to train the members of a plan."""
+    """A way to train the members of a job."""
 
     name: str
 
-    def run(self, plan: Plan, report: Report) -> list[Member]:
-        """Train every member and return them in the order of the plan.
+    def run(self, job: Job, report: Report) -> list[Member]:
+        """Train every member and return them in the order of the job.
 
         A member whose training raises an exception of the user's code is returned with that as
         its ``error``; the others go on.
@@ -102,9 +102,9 @@ def shards(members: Sequence[tuple[float, int]]) -> list[tuple[int, tuple[float,
     return [(seed, tuple(lrs)) for seed, lrs in found.items()]
 
 
-def noise_seed(plan: Plan, lr: float, seed: int) -> int | None:
+def noise_seed(job: Job, lr: float, seed: int) -> int | None:
     """Return the seed of what a member draws in training; None goes on where its building ended."""
-    if plan.randomness == "same":
+    if job.randomness == "same":
         return None
     entropy = [seed, *np.float64(lr).view(np.uint64).tobytes()]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

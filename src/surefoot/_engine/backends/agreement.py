@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from surefoot._engine.backends._backend import Plan, Unfit, shards
+from surefoot._engine.backends._backend import Job, UnfitError, shards
 from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.refusals import reason
 from surefoot._engine.training import Training
@@ -39,10 +39,10 @@ NEGLIGIBLE = 0.1
 class Sample:
     """A few members after their first updates in the loop, which all else is compared with.
 
-    What is trained here is thrown away: the members of the plan begin from their start.
+    What is trained here is thrown away: the members of the job begin from their start.
 
     Args:
-        plan: the plan that they are taken from; all draw the same numbers.
+        job: the job that they are taken from; all draw the same numbers.
         seed: their seed.
         trainings: as they are after these updates.
         starts: their tensors before the first update.
@@ -50,7 +50,7 @@ class Sample:
         seconds: what one update of one member takes.
     """
 
-    plan: Plan
+    job: Job
     seed: int
     trainings: list[Training]
     starts: list[dict[str, Tensor]]
@@ -58,22 +58,22 @@ class Sample:
     seconds: float = 0.0
 
 
-def sample(plan: Plan) -> Sample:
+def sample(job: Job) -> Sample:
     """Train members at three of the rates for a few updates in the loop.
 
     Raises:
-        Unfit: the trial's own code raised an exception.
+        UnfitError: the trial's own code raised an exception.
         InputError: the trial itself is wrong.
     """
-    seed, lrs = shards(plan.members)[0]
+    seed, lrs = shards(job.members)[0]
     chosen = sorted({sorted(lrs)[len(lrs) * part // 4] for part in (1, 2, 3)})
-    same = replace(plan, members=[(lr, seed) for lr in chosen], randomness="same")
+    same = replace(job, members=[(lr, seed) for lr in chosen], randomness="same")
     try:
-        trainings = [Training(plan.trial, lr, seed, plan.batches[seed]) for lr in chosen]
+        trainings = [Training(job.trial, lr, seed, job.batches[seed]) for lr in chosen]
         starts = [_copied(training.model) for training in trainings]
         grads: list[list[dict[str, Tensor | None]]] = []
         seconds: list[float] = []
-        for _ in range(min(UPDATES, plan.trial.steps)):
+        for _ in range(min(UPDATES, job.trial.steps)):
             started = time.perf_counter()
             for training in trainings:
                 training.advance(1, training.trial.factors(training.optimizer))
@@ -83,7 +83,7 @@ def sample(plan: Plan) -> Sample:
         raise
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
-        raise Unfit(f"a member of it raised {said:.100}") from error
+        raise UnfitError(f"a member of it raised {said:.100}") from error
     return Sample(same, seed, trainings, starts, grads, min(seconds[1:], default=seconds[0]))
 
 
@@ -91,7 +91,7 @@ def check_agreement(alone: Sample) -> None:
     """Compare the first fused updates of the same members with those of the loop.
 
     Raises:
-        Unfit: they differ, or the trial cannot be fused.
+        UnfitError: they differ, or the trial cannot be fused.
         InputError: the trial keeps tensors where the loop then meets them.
     """
     try:
@@ -101,10 +101,10 @@ def check_agreement(alone: Sample) -> None:
 
 
 def _compare(alone: Sample) -> None:
-    plan = alone.plan
-    compare = _Comparison(ROUNDING if plan.trial.autocast is None else ROUNDING_AUTOCAST)
+    job = alone.job
+    compare = _Comparison(ROUNDING if job.trial.autocast is None else ROUNDING_AUTOCAST)
     try:
-        fused = Shard(plan, [lr for lr, _ in plan.members], alone.seed)
+        fused = Shard(job, [lr for lr, _ in job.members], alone.seed)
         for number, grads in enumerate(alone.grads):
             fused.advance(1)
             for index, (training, own) in enumerate(zip(alone.trainings, grads, strict=True)):
@@ -120,14 +120,14 @@ def _compare(alone: Sample) -> None:
     except InputError:
         raise
     except Exception as error:
-        raise Unfit(reason(error)) from error
+        raise UnfitError(reason(error)) from error
 
 
 def _refuse_leftovers(alone: Sample) -> None:
     """Refuse a trial whose own code kept tensors of the stack where a training alone meets them."""
-    plan = alone.plan
-    lr = plan.members[0][0]
-    training = Training(plan.trial, lr, alone.seed, plan.batches[alone.seed])
+    job = alone.job
+    lr = job.members[0][0]
+    training = Training(job.trial, lr, alone.seed, job.batches[alone.seed])
     try:
         training.advance(1, lambda _: 1.0)
     except RuntimeError as error:
@@ -142,12 +142,12 @@ def _refuse_leftovers(alone: Sample) -> None:
 
 def _compare_judgement(alone: Sample, fused: Shard, compare: "_Comparison") -> None:
     """Compare what the members are judged by, where a model in eval mode may do other things."""
-    if alone.plan.trial.validate is None:
+    if alone.job.trial.validate is None:
         return
     members = fused.judge()
     for index in {0, len(members) - 1}:
         if members[index].error:
-            raise Unfit(f"validation of its stacked model raised {members[index].error:.100}")
+            raise UnfitError(f"validation of its stacked model raised {members[index].error:.100}")
         own = alone.trainings[index]
         first = own.losses[0]
         compare.losses([first, own.judge()], [first, members[index].loss], evaluated=True)
@@ -200,7 +200,7 @@ class _Comparison:
                 seen = self._seen.get(name, torch.zeros_like(grad.abs()))
                 self._seen[name] = torch.maximum(seen, grad.abs())
             if not same:
-                raise Unfit(f"the gradient of its parameter {name!r} comes out different")
+                raise UnfitError(f"the gradient of its parameter {name!r} comes out different")
 
     def losses(self, alone: list[float], fused: list[float], *, evaluated: bool = False) -> None:
         """Compare the losses before each update, or a first loss and one in eval mode."""
@@ -214,7 +214,7 @@ class _Comparison:
         ):
             lost = not math.isfinite(loss) and not math.isfinite(other)
             if not (lost or abs(loss - other) <= allowed):
-                raise Unfit(f"its loss comes out different at update {number}")
+                raise UnfitError(f"its loss comes out different at update {number}")
 
     def tensors(
         self, alone: dict[str, Tensor], fused: dict[str, Tensor], start: dict[str, Tensor]
@@ -243,4 +243,4 @@ class _Comparison:
                 allowed = 2 * self._chance
             moved = float((own - before).norm())
             if not (float((own - other).norm()) <= GROWTH * moved + allowed):
-                raise Unfit(f"its tensor {name!r} comes out different after {UPDATES} updates")
+                raise UnfitError(f"its tensor {name!r} comes out different after {UPDATES} updates")

@@ -1,17 +1,17 @@
-"""Which backend runs a plan, and why."""
+"""Which backend runs a job, and why."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from surefoot._engine.backends._backend import Plan, Report, Unfit, shards
+from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
 from surefoot._engine.backends.agreement import check_agreement, sample
 from surefoot._engine.backends.fused import Fused, Shard, finish
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes, worker_count
 from surefoot.records import Engine, Member
 
-__all__ = ["BACKENDS", "run_plan"]
+__all__ = ["BACKENDS", "run_job"]
 
 BACKENDS = ("auto", "loop", "processes", "fused")
 
@@ -22,13 +22,13 @@ WORTH_STARTING = 20.0
 """Seconds of a loop that are worth starting worker processes."""
 
 
-def run_plan(
-    plan: Plan, backend: str, workers: int | None, report: Report
+def run_job(
+    job: Job, backend: str, workers: int | None, report: Report
 ) -> tuple[list[Member], Engine]:
-    """Train the members of a plan, and say what trained them.
+    """Train the members of a job, and say what trained them.
 
     Args:
-        plan: what to train.
+        job: what to train.
         backend: one of :data:`BACKENDS`.
         workers: how many processes; None is one for each core.
         report: told of the progress.
@@ -37,39 +37,39 @@ def run_plan(
         InputError: the trial itself is wrong, or cannot be trained by the backend asked for.
     """
     if backend == "auto":
-        members, engine = _choose(plan, workers, report)
+        members, engine = _choose(job, workers, report)
     else:
-        members, engine = _run(plan, backend, workers, report), Engine(backend, "asked for")
+        members, engine = _run(job, backend, workers, report), Engine(backend, "asked for")
     found = {(member.lr, member.seed): member for member in members}
-    return [found[each] for each in plan.members], engine
+    return [found[each] for each in job.members], engine
 
 
-def _run(plan: Plan, backend: str, workers: int | None, report: Report) -> list[Member]:
+def _run(job: Job, backend: str, workers: int | None, report: Report) -> list[Member]:
     if backend == "loop":
-        return Loop().run(plan, report)
+        return Loop().run(job, report)
     if backend == "processes":
-        return Processes(workers).run(plan, report)
+        return Processes(workers).run(job, report)
     try:
-        check_agreement(sample(plan))
-        return Fused().run(plan, report)
-    except Unfit as error:
-        raise Unfit(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
+        check_agreement(sample(job))
+        return Fused().run(job, report)
+    except UnfitError as error:
+        raise UnfitError(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
 
 
-def _choose(plan: Plan, workers: int | None, report: Report) -> tuple[list[Member], Engine]:
+def _choose(job: Job, workers: int | None, report: Report) -> tuple[list[Member], Engine]:
     """Fuse where that is right and quicker; else start processes if it takes long."""
-    if len(plan.members) == 1:
-        return Loop().run(plan, report), Engine("loop", "one member alone")
-    if plan.trial.steps <= PILOT:
-        return Loop().run(plan, report), Engine("loop", f"no more than {PILOT} updates each")
+    if len(job.members) == 1:
+        return Loop().run(job, report), Engine("loop", "one member alone")
+    if job.trial.steps <= PILOT:
+        return Loop().run(job, report), Engine("loop", f"no more than {PILOT} updates each")
     count = _Count(report)
     seconds = 0.0
     try:
-        alone = sample(plan)
+        alone = sample(job)
         seconds = alone.seconds
         check_agreement(alone)
-        seed, lrs = shards(plan.members)[0]
-        shard = Shard(plan, lrs, seed)
+        seed, lrs = shards(job.members)[0]
+        shard = Shard(job, lrs, seed)
         together = _time(shard)
         said = (
             f"{len(lrs)} members at once take {1e3 * together:.3g} ms for an update, one by one "
@@ -78,28 +78,28 @@ def _choose(plan: Plan, workers: int | None, report: Report) -> tuple[list[Membe
         if together < seconds * len(lrs):
             count(shard.updates * len(lrs), [])
             members = finish(shard, count)
-            rest = replace(plan, members=[each for each in plan.members if each[1] != seed])
+            rest = replace(job, members=[each for each in job.members if each[1] != seed])
             return members + Fused().run(rest, count), Engine("fused", said)
         why = f"fusing is no quicker: {said}"
-    except Unfit as error:
+    except UnfitError as error:
         report(-count.updates, [])
         why = f"it cannot be fused: {error}"
-    return _run_apart(plan, workers, seconds, why, report)
+    return _run_apart(job, workers, seconds, why, report)
 
 
 def _run_apart(
-    plan: Plan, workers: int | None, seconds: float, why: str, report: Report
+    job: Job, workers: int | None, seconds: float, why: str, report: Report
 ) -> tuple[list[Member], Engine]:
     """Train each member by itself: in processes if the loop would take long, else in the loop."""
-    expected = seconds * plan.trial.steps * len(plan.members)
-    on_cpu = plan.trial.device is None or str(plan.trial.device) == "cpu"
+    expected = seconds * job.trial.steps * len(job.members)
+    on_cpu = job.trial.device is None or str(job.trial.device) == "cpu"
     if on_cpu and expected > WORTH_STARTING and (workers or worker_count()) > 1:
         try:
-            found = Processes(workers).run(plan, report)
+            found = Processes(workers).run(job, report)
             return found, Engine("processes", f"one by one it would take {expected:.0f} s; {why}")
-        except Unfit as error:
+        except UnfitError as error:
             why = f"{why}; nor spread over processes: {error}"
-    return Loop().run(plan, report), Engine("loop", why)
+    return Loop().run(job, report), Engine("loop", why)
 
 
 def _time(shard: Shard) -> float:

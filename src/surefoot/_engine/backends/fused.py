@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot._engine import groups
-from surefoot._engine.backends._backend import Plan, Report, Unfit, noise_seed, shards
+from surefoot._engine.backends._backend import Job, Report, UnfitError, noise_seed, shards
 from surefoot._engine.backends.loop import Pace, as_member
 from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
@@ -43,26 +43,26 @@ class Fused:
 
     name = "fused"
 
-    def run(self, plan: Plan, report: Report) -> list[Member]:
+    def run(self, job: Job, report: Report) -> list[Member]:
         """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`.
 
         Raises:
-            Unfit: the trial cannot be fused; nothing is returned of it.
+            UnfitError: the trial cannot be fused; nothing is returned of it.
         """
         members: list[Member] = []
-        for seed, lrs in shards(plan.members):
-            members += finish(Shard(plan, lrs, seed), report)
+        for seed, lrs in shards(job.members):
+            members += finish(Shard(job, lrs, seed), report)
         return members
 
 
 def finish(shard: "Shard", report: Report) -> list[Member]:
     """Train a shard to the end of its budget and return its members."""
-    steps = shard.plan.trial.steps
+    steps = shard.job.trial.steps
     pace = Pace((steps - shard.updates) * len(shard.lrs), report)
     while shard.updates < steps and shard.finite:
         shard.advance(min(LOOK_EVERY, steps - shard.updates), pace)
     members = shard.judge()
-    shard.plan.batches[shard.seed].forget()
+    shard.job.batches[shard.seed].forget()
     pace.finish(members)
     return members
 
@@ -74,16 +74,16 @@ class Shard:
     loss is no longer finite goes on in the stack, and its curve ends there all the same.
 
     Args:
-        plan: what to train.
+        job: what to train.
         lrs: the rate of each member.
         seed: their seed.
 
     Raises:
-        Unfit: the trial cannot be fused.
+        UnfitError: the trial cannot be fused.
     """
 
-    def __init__(self, plan: Plan, lrs: Sequence[float], seed: int) -> None:
-        self.plan = plan
+    def __init__(self, job: Job, lrs: Sequence[float], seed: int) -> None:
+        self.job = job
         self.lrs = lrs
         self.seed = seed
         self._history: list[Tensor] = []
@@ -92,18 +92,18 @@ class Shard:
         except InputError:
             raise
         except Exception as error:
-            raise Unfit(reason(error)) from error
+            raise UnfitError(reason(error)) from error
 
     def _build(self) -> None:
         """Make the stack, and what updates it."""
-        trial, count = self.plan.trial, len(self.lrs)
+        trial, count = self.job.trial, len(self.lrs)
         self._random = RandomState.seeded(self.seed)
         with self._random.active():
             model = trial.build_model()
             optimizer = trial.build_optimizer(model, self.lrs[0])
             model.train()
         refuse(model, optimizer)
-        noise = noise_seed(self.plan, self.lrs[0], self.seed)
+        noise = noise_seed(self.job, self.lrs[0], self.seed)
         if noise is not None:
             self._random = RandomState.seeded(noise)
         self._factors = trial.factors(optimizer)
@@ -114,7 +114,7 @@ class Shard:
         self.stack = Stack(trial, model, count)
         self._frozen = [p for p in model.parameters() if not p.requires_grad]
         self._frozen_sums = self._sums()
-        base = None if self.plan.exact else self._quick_rates(model)
+        base = None if self.job.exact else self._quick_rates(model)
         self.exact = base is None
         if base is None:
             self._updates: Updates = self._each_its_own(model)
@@ -125,9 +125,9 @@ class Shard:
         """Return the rates of each member's groups if quick updates do; None if they do not."""
         tried = copy.deepcopy(model)
         with RandomState.seeded(self.seed).active():
-            optimizers = [self.plan.trial.build_optimizer(tried, lr) for lr in self.lrs]
-        peak = max(map(self._factors, range(self.plan.trial.steps)))
-        if may_be_quick(self.plan.exact, optimizers, tried, peak):
+            optimizers = [self.job.trial.build_optimizer(tried, lr) for lr in self.lrs]
+        peak = max(map(self._factors, range(self.job.trial.steps)))
+        if may_be_quick(self.job.exact, optimizers, tried, peak):
             return [groups.read(each) for each in optimizers]
         return None
 
@@ -137,9 +137,9 @@ class Shard:
         optimizers: list[torch.optim.Optimizer] = []
         for index, lr in enumerate(self.lrs):
             with RandomState.seeded(self.seed).active():
-                models.append(self.plan.trial.build_model())
+                models.append(self.job.trial.build_model())
                 become_views(models[-1], self.stack.parameters, frozen, index)
-                optimizers.append(self.plan.trial.build_optimizer(models[-1], lr))
+                optimizers.append(self.job.trial.build_optimizer(models[-1], lr))
         return Exact(self.stack.parameters, models, optimizers)
 
     @property
@@ -156,7 +156,7 @@ class Shard:
         """Make further updates.
 
         Raises:
-            Unfit: the trial does something that cannot be done for all members at once.
+            UnfitError: the trial does something that cannot be done for all members at once.
         """
         try:
             with self._random.active(), _without_warnings_of_slowness():
@@ -165,7 +165,7 @@ class Shard:
                     if pace is not None:
                         pace.update(count=len(self.lrs))
         except Exception as error:
-            raise Unfit(reason(error)) from error
+            raise UnfitError(reason(error)) from error
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""
@@ -177,17 +177,19 @@ class Shard:
         """Return every member with the loss that it is judged by.
 
         Raises:
-            Unfit: the optimizers changed what the members share.
+            UnfitError: the optimizers changed what the members share.
         """
         if self._sums() != self._frozen_sums:
-            raise Unfit("its optimizer changes frozen parameters, as an average of the others does")
+            raise UnfitError(
+                "its optimizer changes frozen parameters, as an average of the others does"
+            )
         return [self._judged(index, losses) for index, losses in enumerate(self.curves())]
 
     def _judged(self, index: int, losses: list[float]) -> Member:
         lr = self.lrs[index]
         random = copy.copy(self._random)  # where each member's own would be
         try:
-            loss = judge(self.plan.trial, self.stack.member(index), losses, random)
+            loss = judge(self.job.trial, self.stack.member(index), losses, random)
         except InputError:
             raise
         except Exception as error:
@@ -195,14 +197,14 @@ class Shard:
         return as_member(lr, self.seed, losses, loss)
 
     def _update(self, factor: float) -> None:
-        trial = self.plan.trial
+        trial = self.job.trial
         for name in self._trained:
             self.stack.parameters[name].grad = None
         total: Tensor | None = None
         first = self.updates * trial.accumulate
-        batches = self.plan.batches[self.seed]
+        batches = self.job.batches[self.seed]
         for number in range(first, first + trial.accumulate):
-            losses = self.stack.losses(batches[number], self.plan.randomness)
+            losses = self.stack.losses(batches[number], self.job.randomness)
             if not losses.requires_grad:
                 raise InputError(DETACHED)
             part = losses.detach().double() / trial.accumulate

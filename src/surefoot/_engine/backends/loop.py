@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from surefoot._engine.backends._backend import DIED, Plan, Report, noise_seed, shards
+from surefoot._engine.backends._backend import DIED, Job, Report, noise_seed, shards
 from surefoot._engine.batches import Batches
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
@@ -18,28 +18,28 @@ class Loop:
 
     name = "loop"
 
-    def run(self, plan: Plan, report: Report) -> list[Member]:
+    def run(self, job: Job, report: Report) -> list[Member]:
         """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`."""
         members: list[Member] = []
-        for seed, lrs in shards(plan.members):
-            members += [train(plan, lr, seed, plan.batches[seed], report) for lr in lrs]
-            plan.batches[seed].forget()
+        for seed, lrs in shards(job.members):
+            members += [train(job, lr, seed, job.batches[seed], report) for lr in lrs]
+            job.batches[seed].forget()
         return members
 
 
-def train(plan: Plan, lr: float, seed: int, batches: Batches, report: Report) -> Member:
+def train(job: Job, lr: float, seed: int, batches: Batches, report: Report) -> Member:
     """Train one member for the whole budget and return it.
 
     Raises:
         InputError: the trial itself is wrong.
     """
     losses: list[float] = []
-    pace = Pace(plan.trial.steps, report)
+    pace = Pace(job.trial.steps, report)
     try:
-        training = Training(plan.trial, lr, seed, batches, noise=noise_seed(plan, lr, seed))
+        training = Training(job.trial, lr, seed, batches, noise=noise_seed(job, lr, seed))
         losses = training.losses
-        factors = plan.trial.factors(training.optimizer)
-        training.advance(plan.trial.steps, factors, stop=pace.update)
+        factors = job.trial.factors(training.optimizer)
+        training.advance(job.trial.steps, factors, stop=pace.update)
         member = as_member(lr, seed, losses, training.judge())
     except InputError:
         raise
@@ -49,7 +49,7 @@ def train(plan: Plan, lr: float, seed: int, batches: Batches, report: Report) ->
     return member
 
 
-def raise_again(plan: Plan, members: Sequence[Member]) -> None:
+def raise_again(job: Job, members: Sequence[Member]) -> None:
     """Train one of the members, which all failed, once more, so that its exception is seen.
 
     Raises:
@@ -59,9 +59,9 @@ def raise_again(plan: Plan, members: Sequence[Member]) -> None:
     failed = next((each for each in members if not each.error.startswith(DIED)), None)
     if failed is not None:
         lr, seed = failed.lr, failed.seed
-        noise = noise_seed(plan, lr, seed)
-        training = Training(plan.trial, lr, seed, plan.batches[seed], noise=noise)
-        training.advance(plan.trial.steps, plan.trial.factors(training.optimizer))
+        noise = noise_seed(job, lr, seed)
+        training = Training(job.trial, lr, seed, job.batches[seed], noise=noise)
+        training.advance(job.trial.steps, job.trial.factors(training.optimizer))
         training.judge()
     error = (failed or members[0]).error
     raise InputError(f"every member of the sweep failed; one of them: {error}.")

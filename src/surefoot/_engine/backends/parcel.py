@@ -1,4 +1,4 @@
-"""What worker processes are sent: a plan, where it is at home, and what they must see of it."""
+"""What worker processes are sent: a job, where it is at home, and what they must see of it."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from surefoot._engine.backends._backend import Draws, Plan, Unfit, shards
+from surefoot._engine.backends._backend import Draws, Job, UnfitError, shards
 from surefoot._engine.batches import Batches, asleep, checksum, usual_window
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.source import Origin, load_again, modules, origin
@@ -58,40 +58,42 @@ class Parcel:
     """What a worker finds in the folder.
 
     Args:
-        plan: what to train.
+        job: what to train.
         expected: of each seed, the checksums of what it starts with.
         window: bytes of batches to keep.
         filters: what is done with warnings.
     """
 
-    plan: Plan
+    job: Job
     expected: Mapping[int, Mapping[str, int | str]]
     window: int
     filters: list[Any]
 
 
-def unfit(why: str) -> Unfit:
+def unfit(why: str) -> UnfitError:
     """Return the error that says why workers cannot train a trial, and what can."""
-    return Unfit(f"the trial cannot be trained in worker processes: {why}. Use backend='loop'.")
+    return UnfitError(
+        f"the trial cannot be trained in worker processes: {why}. Use backend='loop'."
+    )
 
 
-def send(plan: Plan, folder: str, workers: int) -> None:
+def send(job: Job, folder: str, workers: int) -> None:
     """Write into the folder what workers need, once for all of them.
 
     Raises:
-        Unfit: the trial cannot be pickled.
+        UnfitError: the trial cannot be pickled.
         InputError: the trial itself is wrong.
     """
-    found = origin(plan.trial)
+    found = origin(job.trial)
     expected = {  # drawn first: what remembers that it was drawn from shows in the workers
-        seed: _fingerprint(plan.trial, seed, plan.batches[seed]) for seed, _ in shards(plan.members)
+        seed: _fingerprint(job.trial, seed, job.batches[seed]) for seed, _ in shards(job.members)
     }
-    rest = replace(plan, trial=None, batches=Draws([]))  # type: ignore[arg-type]
+    rest = replace(job, trial=None, batches=Draws([]))  # type: ignore[arg-type]
     with Path(folder, "parcel").open("wb") as file:
         pickle.dump((str(Path.cwd()), sys.path, _settings()), file)
-        _pickle(plan.trial if found is None else found, file)
+        _pickle(job.trial if found is None else found, file)
         _pickle(Parcel(rest, expected, usual_window() // workers, list(warnings.filters)), file)
-    board = np.full(len(plan.members) + 1, WAITING, dtype=np.int64)
+    board = np.full(len(job.members) + 1, WAITING, dtype=np.int64)
     board.tofile(Path(folder, "board"))
 
 
@@ -99,7 +101,7 @@ def receive(folder: str) -> Parcel:
     """Read the parcel in a worker, which from now on is at home where the sender is.
 
     Raises:
-        Unfit: the trial cannot be built here.
+        UnfitError: the trial cannot be built here.
     """
     with Path(folder, "parcel").open("rb") as file:
         home, sys.path[:], settings = pickle.load(file)  # noqa: S301  written by send
@@ -114,7 +116,7 @@ def receive(folder: str) -> Parcel:
         except Exception as error:
             why = f"loading it there raised {type(error).__name__}: {error}"
             raise unfit(why.rstrip(".")) from error
-    return replace(parcel, plan=replace(parcel.plan, trial=trial, batches=Draws(trial.train)))
+    return replace(parcel, job=replace(parcel.job, trial=trial, batches=Draws(trial.train)))
 
 
 def open_board(folder: str) -> np.memmap[Any, Any]:
@@ -129,9 +131,9 @@ def check_fingerprint(parcel: Parcel, seed: int, batches: Batches) -> None:
     """Refuse a trial that starts here with something else than where it was sent.
 
     Raises:
-        Unfit: it has randomness of its own, or its file does not do the same each time.
+        UnfitError: it has randomness of its own, or its file does not do the same each time.
     """
-    here = _fingerprint(parcel.plan.trial, seed, batches)
+    here = _fingerprint(parcel.job.trial, seed, batches)
     for what, there in parcel.expected[seed].items():
         if isinstance(here[what], str) and here[what] != there:
             raise unfit(f"their {what} raise {here[what]}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from surefoot._base import checks
-from surefoot._engine.backends._backend import DIED, Plan, Report, Unfit, shards
+from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError, shards
 from surefoot._engine.backends.loop import Pace
 from surefoot._engine.backends.parcel import STOP, WAITING, open_board, send, unfit
 from surefoot._engine.backends.worker import THREADS, Outcome, prepare, work
@@ -52,21 +52,21 @@ class Processes:
         self.workers = worker_count() if workers is None else workers
         checks.count("workers", self.workers, least=1)
 
-    def run(self, plan: Plan, report: Report) -> list[Member]:
+    def run(self, job: Job, report: Report) -> list[Member]:
         """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`.
 
         A member whose worker process dies is tried once more, alone; if that one dies too, it is
         returned with this as its ``error``.
 
         Raises:
-            Unfit: workers cannot train it as this process would.
+            UnfitError: workers cannot train it as this process would.
             InputError: the trial itself is wrong.
         """
-        workers = max(1, min(self.workers, len(plan.members)))
+        workers = max(1, min(self.workers, len(job.members)))
         with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
-            send(plan, folder, workers)
-            members = _Run(plan, report, workers, folder).members()
-        for batches in plan.batches.values():
+            send(job, folder, workers)
+            members = _Run(job, report, workers, folder).members()
+        for batches in job.batches.values():
             batches.forget()
         return members
 
@@ -80,10 +80,10 @@ def worker_count() -> int:
 
 
 class _Run:
-    """The members of one plan on their way through the workers."""
+    """The members of one job on their way through the workers."""
 
-    def __init__(self, plan: Plan, report: Report, workers: int, folder: str) -> None:
-        self._plan = plan
+    def __init__(self, job: Job, report: Report, workers: int, folder: str) -> None:
+        self._job = job
         self._report = report
         self._workers = workers
         self._folder = folder
@@ -93,8 +93,8 @@ class _Run:
         self._warned: dict[Any, Any] = {}
 
     def members(self) -> list[Member]:
-        """Train all and return them in the order of the plan."""
-        waiting = _order(self._plan.members)
+        """Train all and return them in the order of the job."""
+        waiting = _order(self._job.members)
         while waiting:
             death = self._attempt(waiting)
             begun = [index for index in self._left(waiting) if self._board[index] != WAITING]
@@ -103,9 +103,9 @@ class _Run:
             for index in begun:  # alone, so that it is plain which of them kills its worker
                 death = self._attempt([index])
                 if death and index not in self._done:
-                    self._finish(index, _dead(*self._plan.members[index], death))
+                    self._finish(index, _dead(*self._job.members[index], death))
             waiting = self._left(waiting)
-        return [self._done[index] for index in range(len(self._plan.members))]
+        return [self._done[index] for index in range(len(self._job.members))]
 
     def _left(self, indexes: Sequence[int]) -> list[int]:
         return [index for index in indexes if index not in self._done]
@@ -163,12 +163,12 @@ class _Run:
         for text, category, file, line in outcome.warned:
             warnings.warn_explicit(text, category, file, line, registry=self._warned)
         if outcome.member is None:
-            raise Unfit(outcome.refusal) if outcome.unfit else InputError(outcome.refusal)
+            raise UnfitError(outcome.refusal) if outcome.unfit else InputError(outcome.refusal)
         self._finish(index, outcome.member)
 
     def _finish(self, index: int, member: Member) -> None:
         self._done[index] = member
-        steps = self._plan.trial.steps
+        steps = self._job.trial.steps
         self._report(steps - int(self._told[index]), [member])
         self._told[index] = steps
 

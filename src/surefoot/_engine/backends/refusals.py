@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot._engine.backends._backend import Unfit
+from surefoot._engine.backends._backend import UnfitError
 
 __all__ = ["reason", "refuse"]
 
@@ -35,22 +35,24 @@ def refuse(model: nn.Module, optimizer: Optimizer) -> None:
     """Refuse what would go wrong in a stack without an error.
 
     Raises:
-        Unfit: it is one of these, which the message names.
+        UnfitError: it is one of these, which the message names.
     """
     for module in model.modules():
         kind = type(module).__name__
         if isinstance(module, nn.RNNBase):
-            raise Unfit(f"it has an nn.{kind}, which torch cannot stack")
+            raise UnfitError(f"it has an nn.{kind}, which torch cannot stack")
         if module._backward_hooks or module._backward_pre_hooks:
-            raise Unfit(f"its {kind} has a backward hook, which would see all members at once")
+            raise UnfitError(f"its {kind} has a backward hook, which would see all members at once")
     for name, parameter in model.named_parameters():
         if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
-            raise Unfit(f"its parameter {name!r} has a gradient hook, which would not be called")
+            raise UnfitError(
+                f"its parameter {name!r} has a gradient hook, which would not be called"
+            )
     _refuse_aliases(model)
     own = {id(parameter) for parameter in model.parameters()}
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if held - own:
-        raise Unfit("its optimizer also trains parameters that are not the model's")
+        raise UnfitError("its optimizer also trains parameters that are not the model's")
 
 
 def _refuse_aliases(model: nn.Module) -> None:
@@ -59,9 +61,9 @@ def _refuse_aliases(model: nn.Module) -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         place = tensor.untyped_storage().data_ptr()
         if tensor.numel() and owners.setdefault(place, name) != name:
-            raise Unfit(f"its tensors {owners[place]!r} and {name!r} share memory")
+            raise UnfitError(f"its tensors {owners[place]!r} and {name!r} share memory")
     for module in model.modules():
         for key, value in vars(module).items():
             if isinstance(value, Tensor) and value.untyped_storage().data_ptr() in owners:
                 owner = owners[value.untyped_storage().data_ptr()]
-                raise Unfit(f"its attribute {key!r} shares memory with its tensor {owner!r}")
+                raise UnfitError(f"its attribute {key!r} shares memory with its tensor {owner!r}")

@@ -1,4 +1,4 @@
-"""What runs in a worker process: members of a plan, one after another."""
+"""What runs in a worker process: members of a job, one after another."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from surefoot._engine.backends._backend import Unfit
+from surefoot._engine.backends._backend import UnfitError
 from surefoot._engine.backends.loop import train
 from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
 from surefoot._engine.batches import Batches
@@ -60,7 +60,7 @@ def prepare(parent: int, method: str | None, written: float) -> None:  # noqa: A
 
 
 def work(folder: str, index: int) -> Outcome:
-    """Train one member of the plan in the folder."""
+    """Train one member of the job in the folder."""
     with warnings.catch_warnings(record=True) as caught:
         outcome = _work(folder, index)
     told = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
@@ -77,22 +77,22 @@ def _work(folder: str, index: int) -> Outcome:
             raise InputError("the sweep was stopped.")
 
     try:
-        job = _job(folder)
-        lr, seed = job.plan.members[index]
+        held = _hold(folder)
+        lr, seed = held.job.members[index]
         warnings.resetwarnings()
-        warnings.filters[:] = job.parcel.filters  # type: ignore[index]
-        return Outcome(train(job.plan, lr, seed, job.batches(seed), report))
+        warnings.filters[:] = held.parcel.filters  # type: ignore[index]
+        return Outcome(train(held.job, lr, seed, held.batches(seed), report))
     except InputError as error:
-        return Outcome(None, str(error), unfit=isinstance(error, Unfit))
+        return Outcome(None, str(error), unfit=isinstance(error, UnfitError))
 
 
-class _Job:
-    """A plan as a worker holds it, with the batches of one seed."""
+class _Held:
+    """A job as a worker holds it, with the batches of one seed."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.parcel = receive(folder)
-        self.plan = self.parcel.plan
+        self.job = self.parcel.job
         self._seed = -1
         self._batches: Any = None
 
@@ -100,21 +100,21 @@ class _Job:
         """Return the batches of a seed, checked to be those of the sender."""
         if seed != self._seed:
             self._batches = None  # frees those of the seed before
-            batches = Batches(self.plan.trial.train, seed, window=self.parcel.window)
+            batches = Batches(self.job.trial.train, seed, window=self.parcel.window)
             check_fingerprint(self.parcel, seed, batches)
             self._seed, self._batches = seed, batches
         return self._batches
 
 
-_held: list[_Job] = []
+_kept: list[_Held] = []
 """The job at hand, at most one."""
 
 
-def _job(folder: str) -> _Job:
-    if not _held or _held[0].folder != folder:
-        _held.clear()
-        _held.append(_Job(folder))
-    return _held[0]
+def _hold(folder: str) -> _Held:
+    if not _kept or _kept[0].folder != folder:
+        _kept.clear()
+        _kept.append(_Held(folder))
+    return _kept[0]
 
 
 def _die_with(parent: int) -> None:
