@@ -14,8 +14,8 @@ from surefoot import InputError
 from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.fused import Shard
 
-LRS = np.geomspace(1e-5, 10, 14).tolist()
-UPDATES = 60
+LRS = np.geomspace(1e-5, 10, 7).tolist()
+UPDATES = 25
 
 
 class Weights(nn.Module):
@@ -227,7 +227,7 @@ def real(**changes):
             "train": [(X[i : i + 16], Y[i : i + 16]) for i in range(0, 48, 16)],
             "loss": cross_entropy,
             "validate": [(X, Y)],
-            "steps": 50,
+            "steps": 30,
             **changes,
         }
     )
@@ -264,16 +264,16 @@ REAL = {
 }
 
 
-@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("name", REAL)
-def test_fused_members_train_as_those_of_the_loop(name, exact):
+def test_fused_members_train_as_those_of_the_loop(name):
     trial = real(**REAL[name])
     alone = sf.sweep(trial, STABLE, seeds=2, backend="loop").members
-    together = sf.sweep(trial, STABLE, seeds=2, backend="fused", exact=exact).members
-    for one, other in zip(alone, together, strict=True):
-        assert (one.lr, one.seed, one.updates) == (other.lr, other.seed, other.updates)
-        assert other.curve.values == pytest.approx(one.curve.values, rel=1e-5, abs=1e-7)
-        assert other.loss == pytest.approx(one.loss, rel=1e-4)
+    for exact, seeds in ((True, 2), (False, 1)):
+        together = sf.sweep(trial, STABLE, seeds=seeds, backend="fused", exact=exact).members
+        for one, other in zip(alone[: seeds * len(STABLE)], together, strict=True):
+            assert (one.lr, one.seed, one.updates) == (other.lr, other.seed, other.updates)
+            assert other.curve.values == pytest.approx(one.curve.values, rel=1e-5, abs=1e-7), exact
+            assert other.loss == pytest.approx(one.loss, rel=1e-4), exact
 
 
 def test_in_double_precision_even_rates_at_which_training_is_chaos_agree():

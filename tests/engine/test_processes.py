@@ -17,6 +17,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from surefoot import InputError, Trial
+from surefoot._engine.backends import choose
 from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes, worker_count
@@ -161,6 +162,16 @@ def test_a_worker_is_another_process_and_serves_several_sweeps():
     pids = {run_pid() for _ in range(3)}
     assert os.getpid() not in pids
     assert len(pids) <= 2
+
+
+def test_a_sweep_of_one_member_leaves_all_workers_to_the_next():
+    run(members(a_trial(steps=1), LRS, (0,)))
+    before = children(os.getpid())
+    run_pid()
+    for _ in DataLoader(DATA, num_workers=1):  # settles how this process starts others
+        break
+    run(members(a_trial(steps=1), LRS, (0,)))
+    assert children(os.getpid()) == before
 
 
 def test_a_worker_uses_one_thread():
@@ -322,11 +333,27 @@ def test_warnings_of_workers_are_heard_once():
     assert [m.error for m in run(job)] == ["RuntimeWarning: the target is odd"] * 6
 
 
+def kept_weights():
+    model = nn.Sequential(nn.Linear(4, 1))
+    model.register_buffer("kept", model[0].weight.detach())
+    return model
+
+
+def test_auto_starts_processes_for_what_cannot_be_fused_and_takes_long(monkeypatch):
+    monkeypatch.setattr(choose, "WORTH_STARTING", 1e-9)
+    monkeypatch.setattr(choose, "worker_count", lambda: 2)
+    job = members(a_trial(model=kept_weights))
+    found, engine = choose.run_job(job, "auto", None, lambda updates, new: None)
+    assert engine.backend == "processes"
+    assert "share memory" in engine.reason
+    assert alike(found, Loop().run(job, lambda updates, new: None))
+
+
 @pytest.mark.slow
 def test_a_member_that_kills_its_worker_twice_fails_and_all_others_finish(tmp_path):
     def deadly(model):
         lr = model.lr
-        if lr == 0.3 or (lr == 0.1 and not (tmp_path / "once").exists()):
+        if lr == 0.2 or (lr == 0.1 and not (tmp_path / "once").exists()):
             (tmp_path / "once").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return lr
@@ -340,9 +367,9 @@ def test_a_member_that_kills_its_worker_twice_fails_and_all_others_finish(tmp_pa
     )
     updates = []
     found = run(job, lambda count, new: updates.append(count))
-    assert [m.loss for m in found] == [0.1, 0.2, np.inf, 0.4]
-    assert found[2].error.startswith("the worker process died twice (SIGKILL(-9))")
-    assert [m.error for m in found if m.lr != 0.3] == [""] * 3
+    assert [m.loss for m in found] == [0.1, np.inf, 0.3, 0.4]
+    assert found[1].error.startswith("the worker process died twice (SIGKILL(-9))")
+    assert [m.error for m in found if m.lr != 0.2] == [""] * 3
     assert sum(updates) == 2 * 4
 
 
@@ -350,6 +377,7 @@ SCRIPT = """
 import signal, sys, time, torch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import surefoot as sf
+from surefoot._engine.backends import choose
 from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.processes import Processes
 
@@ -367,7 +395,7 @@ def report(updates, new):
     if updates and not told:
         told.append(updates)
         print("under way", flush=True)
-print(len(Processes(2).run(Job(trial, [(0.1, 0), (0.2, 0)]), report)), flush=True)
+print(len(Processes(1).run(Job(trial, [(0.1, 0), (0.2, 0)]), report)), flush=True)
 """
 
 
@@ -397,7 +425,7 @@ def start(pause, folder):
 
 
 def test_nothing_is_left_and_nothing_is_said_when_the_interpreter_ends(tmp_path):
-    script = start(0.01, tmp_path)
+    script = start(0.004, tmp_path)
     assert script.stdout.readline() == "under way\n"
     workers = children(script.pid)
     out, err = script.communicate(timeout=120)
@@ -408,17 +436,17 @@ def test_nothing_is_left_and_nothing_is_said_when_the_interpreter_ends(tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_sweep_that_is_interrupted(blow, tmp_path):
-    script = start(0.5, tmp_path)
-    assert script.stdout.readline() == "under way\n"
-    workers = children(script.pid)
-    script.send_signal(blow)
-    err = script.communicate(timeout=30)[1]
-    assert script.returncode != 0
-    assert ("KeyboardInterrupt" in err) == (blow == signal.SIGINT)
-    assert len(workers) >= 2
-    assert all_gone(workers)
+def test_no_worker_outlives_the_sweep_that_is_interrupted(tmp_path):
+    with start(0.5, tmp_path) as one, start(0.5, tmp_path) as other:
+        for script, blow in ((one, signal.SIGINT), (other, signal.SIGKILL)):
+            assert script.stdout.readline() == "under way\n"
+            workers = children(script.pid)
+            script.send_signal(blow)
+            err = script.communicate(timeout=30)[1]
+            assert script.returncode != 0
+            assert ("KeyboardInterrupt" in err) == (blow == signal.SIGINT)
+            assert len(workers) >= 2
+            assert all_gone(workers)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5])

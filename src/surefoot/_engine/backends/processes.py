@@ -29,6 +29,9 @@ __all__ = ["Processes", "worker_count"]
 IDLE = 60
 """Seconds without work after which a worker ends; until then the next sweep finds it ready."""
 
+_last: list[Any] = []
+"""The pool of the sweep before, at most one."""
+
 
 class Processes:
     """One member after another in each of several processes, with one thread each.
@@ -62,7 +65,7 @@ class Processes:
             UnfitError: workers cannot train it as this process would.
             InputError: the trial itself is wrong.
         """
-        workers = max(1, min(self.workers, len(job.members)))
+        workers = max(1, min(self.workers, max(len(job.members), _ready())))
         with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
             send(job, folder, workers)
             members = _Run(job, report, workers, folder).members()
@@ -194,18 +197,28 @@ def _exit_codes(error: BrokenProcessPool) -> str:
     return found[1] if found else f"{type(error).__name__}"
 
 
+def _ready() -> int:
+    """Return how many workers are up, which a sweep of fewer members leaves to the next."""
+    return len(_last[0]._processes) if _last else 0
+
+
 def _pool(workers: int) -> Any:
     """Return the pool of workers, new ones only where there are none or their code is old."""
     from loky import get_reusable_executor
 
-    return get_reusable_executor(
-        max_workers=workers,
-        timeout=IDLE,
-        kill_workers=True,
-        initializer=prepare,
-        initargs=(os.getpid(), multiprocessing.get_start_method(allow_none=True), _written()),
-        env=THREADS,
-    )
+    usual = multiprocessing.get_all_start_methods()[0]  # which asking for it would settle for good
+    method = multiprocessing.get_start_method(allow_none=True) or usual
+    _last[:] = [
+        get_reusable_executor(
+            max_workers=workers,
+            timeout=IDLE,
+            kill_workers=True,
+            initializer=prepare,
+            initargs=(os.getpid(), method, _written()),
+            env=THREADS,
+        )
+    ]
+    return _last[0]
 
 
 def _written() -> float:

@@ -43,7 +43,7 @@ class Outcome:
     warned: tuple[tuple[str, type[Warning], str, int], ...] = ()
 
 
-def prepare(parent: int, method: str | None, written: float) -> None:  # noqa: ARG001
+def prepare(parent: int, method: str, written: float) -> None:  # noqa: ARG001
     """Set this worker up: one thread, deaf to Ctrl-C, which the parent answers; it dies with it.
 
     Args:
