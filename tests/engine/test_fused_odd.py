@@ -233,6 +233,36 @@ class Mean(nn.Module):
         return self.last(torch.tanh(found - self.mean))
 
 
+class Spectral(nn.Module):
+    """A filter of the spectrum, whose weight is complex."""
+
+    def __init__(self):
+        super().__init__()
+        self.filter = nn.Parameter(torch.randn(3, dtype=torch.complex64))
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.layer(torch.fft.irfft(torch.fft.rfft(x) * self.filter, n=5))
+
+
+def spectral_with_frozen_layer():
+    model = Spectral()
+    model.layer.requires_grad_(False)
+    return model
+
+
+def frozen_filter():
+    model = Spectral()
+    model.filter.requires_grad_(False)
+    return model
+
+
+def turns_the_filter(model, lr):
+    optimizer = optim.SGD(model.layer.parameters(), lr=lr)
+    optimizer.register_step_post_hook(lambda *_: model.filter.data.add_(0.01j))
+    return optimizer
+
+
 def penalized(model, batch):
     inputs = batch[0].clone().requires_grad_()
     found = model(inputs)
@@ -271,6 +301,14 @@ CASES = {
     "a complex buffer": {
         "model": lambda: Buffered(torch.ones(5, dtype=torch.complex64), lambda x, m: (x * m).real)
     },
+    "a complex weight": {
+        "model": Spectral,
+        "optimizer": lambda m, lr: optim.Adam(m.parameters(), lr=lr),
+        "validate": lambda m: F.cross_entropy(m(X), Y),
+        "clip_norm": 0.5,
+    },
+    "a complex weight, frozen layer": {"model": spectral_with_frozen_layer},
+    "a frozen complex weight that turns": {"model": frozen_filter, "optimizer": turns_the_filter},
     "a scalar, Adagrad": {
         "model": Scaled,
         "optimizer": lambda m, lr: optim.Adagrad(m.parameters(), lr=lr),
@@ -305,6 +343,8 @@ FUSES = {
     "momentum by the rate",
     "a mask",
     "a complex buffer",
+    "a complex weight",
+    "a complex weight, frozen layer",
     "a scalar, Adagrad",
     "a tensor lr",
     "Adam before BatchNorm",

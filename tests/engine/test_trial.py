@@ -330,3 +330,26 @@ def test_an_automatic_warm_up_depends_on_the_optimizer(kind, updates):
     trial = Trial(**{**GOOD, "schedule": "warmup('auto') >> hold()", "steps": 1000})
     factors = trial.factors(kind(linear().parameters(), lr=0.1, **options))
     assert [factors(t) < 1 for t in (updates - 2, updates - 1)] == [True, False]
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.1j, math.nan])
+def test_validation_that_changes_a_complex_weight_is_refused(turn):
+    model = nn.Linear(2, 1)
+    model.register_buffer("filter", torch.full((3,), 1 + 2j))
+
+    def validate(model):
+        model.filter += turn
+        return 1.0
+
+    trial = Trial(**{**GOOD, "validate": validate})
+    if turn == 0:
+        assert evaluate(trial, model) == 1.0
+    else:
+        with pytest.raises(InputError, match="must only measure; it changed 'filter'"):
+            evaluate(trial, model)
+
+
+def test_weights_that_are_not_numbers_are_no_change():
+    model = nn.Linear(2, 1)
+    model.register_buffer("mask", torch.tensor(math.nan))
+    assert evaluate(Trial(**{**GOOD, "validate": lambda model: 1.0}), model) == 1.0

@@ -1,7 +1,8 @@
 """One model in training at one learning rate and seed, advanced as far as one asks."""
 
+import cmath
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -14,7 +15,16 @@ from surefoot._engine.random_state import RandomState
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 
-__all__ = ["DETACHED", "Training", "check_rates", "evaluate", "judge", "untrained_loss"]
+__all__ = [
+    "DETACHED",
+    "Training",
+    "check_rates",
+    "evaluate",
+    "first_change",
+    "judge",
+    "sums",
+    "untrained_loss",
+]
 
 DETACHED = (
     "the loss does not depend on any trainable parameter (it was detached, or computed under "
@@ -173,29 +183,39 @@ def evaluate(trial: Trial, model: nn.Module) -> float:
 
 def _ask(validate: Callable[[nn.Module], float], model: nn.Module) -> float:
     """Return what the user's function says of the model, which it must leave as it was."""
-    before = _sums(model)
+    before = sums(_tensors(model))
     value = checks.number("validate(model)", plain(validate(model)), finite=False)
-    changed = [name for name, total in _sums(model).items() if not _same(total, before.get(name))]
-    if changed:
+    changed = first_change(before, sums(_tensors(model)))
+    if changed is not None:
         raise InputError(
-            f"validate must only measure; it changed {changed[0]!r} of the model. Does it train, "
+            f"validate must only measure; it changed {changed!r} of the model. Does it train, "
             "or put the model into train mode, so that BatchNorm's statistics move?"
         )
     return value
 
 
-def _sums(model: nn.Module) -> dict[str, float]:
-    """Return the sum of every tensor of the model, which takes no memory and shows a change."""
-    return {name: float(each.detach().sum(dtype=torch.float64)) for name, each in _tensors(model)}
+def sums(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, complex]:
+    """Return the sum of each named tensor, which takes no memory and shows a change."""
+    return {name: _sum(each.detach()) for name, each in tensors}
+
+
+def first_change(before: dict[str, complex], after: dict[str, complex]) -> str | None:
+    """Return the name of the first tensor whose sum changed, None if none did."""
+    return next((name for name in after if not _same(after[name], before.get(name))), None)
+
+
+def _sum(tensor: torch.Tensor) -> complex:
+    wide = torch.complex128 if tensor.is_complex() else torch.float64
+    return complex(tensor.sum(dtype=wide).item())
+
+
+def _same(a: complex, b: complex | None) -> bool:
+    return b is not None and (a == b or (cmath.isnan(a) and cmath.isnan(b)))
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
-
-
-def _same(a: float, b: float | None) -> bool:
-    return b is not None and (a == b or (math.isnan(a) and math.isnan(b)))
 
 
 def _average(trial: Trial, model: nn.Module) -> float:

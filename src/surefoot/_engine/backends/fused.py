@@ -16,7 +16,7 @@ from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
 from surefoot._engine.backends.updates import Exact, Quick, Updates, become_views, may_be_quick
 from surefoot._engine.random_state import RandomState
-from surefoot._engine.training import DETACHED, judge
+from surefoot._engine.training import DETACHED, first_change, judge, sums
 from surefoot.errors import InputError
 from surefoot.records import Member
 
@@ -112,8 +112,8 @@ class Shard:
             name for name, p in model.named_parameters() if p.requires_grad and id(p) in held
         ]
         self.stack = Stack(trial, model, count)
-        self._frozen = [p for p in model.parameters() if not p.requires_grad]
-        self._frozen_sums = self._sums()
+        self._frozen = [(name, p) for name, p in model.named_parameters() if not p.requires_grad]
+        self._frozen_sums = sums(self._frozen)
         base = None if self.job.exact else self._quick_rates(model)
         self.exact = base is None
         if base is None:
@@ -179,9 +179,10 @@ class Shard:
         Raises:
             UnfitError: the optimizers changed what the members share.
         """
-        if self._sums() != self._frozen_sums:
+        changed = first_change(self._frozen_sums, sums(self._frozen))
+        if changed is not None:
             raise UnfitError(
-                "its optimizer changes frozen parameters, as an average of the others does"
+                f"its optimizer changes the frozen parameter {changed!r}, as an average of others"
             )
         return [self._judged(index, losses) for index, losses in enumerate(self.curves())]
 
@@ -212,10 +213,6 @@ class Shard:
             (losses / trial.accumulate).sum().backward()
         self._history.append(total)  # type: ignore[arg-type]
         self._updates.step(factor, trial.clip_norm)
-
-    def _sums(self) -> list[float]:
-        """Return the sum of each frozen parameter, which shows if it was changed."""
-        return [float(p.detach().sum(dtype=torch.float64)) for p in self._frozen]
 
 
 def _until_lost(losses: list[float]) -> list[float]:
