@@ -17,7 +17,7 @@ REASONS = {
     "nn.GRU": "it has an nn.GRU, which torch cannot stack",
     "nn.LSTM": "it has an nn.LSTM, which torch cannot stack",
     "checkpoint, reentrant": "autograd.Function of the old style",
-    "checkpoint": "Recomputed values",
+    "checkpoint": "different metadata than during the forward pass)",
     "autograd.Function with ctx in forward": "autograd.Function of the old style",
     "if on a tensor": "branches on the values of tensors",
     ".item()": "reads the value of a tensor with .item()",

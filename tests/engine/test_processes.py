@@ -134,7 +134,7 @@ def test_an_exception_of_one_member_is_its_error():
     def fragile(output, target):
         loss = mse_loss(output, target)
         if not torch.isfinite(loss):
-            raise ValueError("too far")
+            raise ValueError("too\n  far")
         return loss
 
     job = members(a_trial(loss=fragile))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from surefoot._engine.backends._backend import Job, UnfitError, shards
 from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.refusals import reason
+from surefoot._engine.said import brief
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
 
@@ -82,8 +83,7 @@ def sample(job: Job) -> Sample:
     except InputError:
         raise
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UnfitError(f"a member of it raised {said:.100}") from error
+        raise UnfitError(f"a member of it raised {brief(error)}") from error
     return Sample(same, seed, trainings, starts, grads, min(seconds[1:], default=seconds[0]))
 
 
@@ -147,7 +147,9 @@ def _compare_judgement(alone: Sample, fused: Shard, compare: "_Comparison") -> N
     members = fused.judge()
     for index in {0, len(members) - 1}:
         if members[index].error:
-            raise UnfitError(f"validation of its stacked model raised {members[index].error:.100}")
+            raise UnfitError(
+                f"validation of its stacked model raised {brief(members[index].error)}"
+            )
         own = alone.trainings[index]
         first = own.losses[0]
         compare.losses([first, own.judge()], [first, members[index].loss], evaluated=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from surefoot._engine.backends._backend import DIED, Job, Report, noise_seed, shards
 from surefoot._engine.batches import Batches
+from surefoot._engine.said import one_line
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
@@ -72,7 +73,7 @@ def as_member(
 ) -> Member:
     """Return the noun of a training that is over."""
     made = len(losses) - (bool(losses) and not math.isfinite(losses[-1]))
-    said = "" if error is None else f"{type(error).__name__}: {error}"
+    said = "" if error is None else one_line(error)
     diverged = error is None and not math.isfinite(loss)
     return Member(lr, seed, loss, diverged, Curve(range(len(losses)), losses), made, said)
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from surefoot._engine.backends._backend import Draws, Job, UnfitError, shards
 from surefoot._engine.batches import Batches, asleep, checksum, usual_window
 from surefoot._engine.random_state import RandomState
+from surefoot._engine.said import brief, one_line
 from surefoot._engine.source import Origin, load_again, modules, origin
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
@@ -114,8 +115,7 @@ def receive(folder: str) -> Parcel:
             trial = load_again(trial) if isinstance(trial, Origin) else trial
             parcel = pickle.load(file)  # noqa: S301
         except Exception as error:
-            why = f"loading it there raised {type(error).__name__}: {error}"
-            raise unfit(why.rstrip(".")) from error
+            raise unfit(f"loading it there raised {one_line(error)}".rstrip(".")) from error
     return replace(parcel, job=replace(parcel.job, trial=trial, batches=Draws(trial.train)))
 
 
@@ -161,7 +161,7 @@ def _sum(part: Callable[[], Any]) -> int | str:
     except InputError:
         raise
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return one_line(error)
 
 
 def _weights(trial: Trial, seed: int) -> dict[str, torch.Tensor]:
@@ -194,8 +194,8 @@ def _pickle(value: Any, file: Any) -> None:
     except Exception as error:
         path, part = _culprit(value)
         raise unfit(
-            f"{' → '.join(path)}, a {type(part).__name__}, cannot be pickled ({error}); build it "
-            "inside the function that needs it"
+            f"{' → '.join(path)}, a {type(part).__name__}, cannot be pickled ({brief(error)}); "
+            "build it inside the function that needs it"
         ) from error
 
 

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot._engine.backends._backend import UnfitError
+from surefoot._engine.said import brief
 
 __all__ = ["reason", "refuse"]
 
@@ -25,10 +26,9 @@ def reason(error: Exception) -> str:
     """Return in one sentence why a trial cannot be fused, from what torch said."""
     said = str(error)
     meaning = next((known for word, known in _KNOWN.items() if word in said), None)
-    first = f"{type(error).__name__}: {said.strip().splitlines()[0] if said.strip() else ''}"
     if meaning is None:
-        return f"its members cannot be computed together ({first:.200})"
-    return f"{meaning} ({first:.120})"
+        return f"its members cannot be computed together ({brief(error, 200)})"
+    return f"{meaning} ({brief(error)})"
 
 
 def refuse(model: nn.Module, optimizer: Optimizer) -> None:
