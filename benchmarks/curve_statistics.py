@@ -237,6 +237,7 @@ def coverage(case, draws):
         seconds += time.process_time() - began
         if fit is not None:
             low, high, at = (np.log10(rate) - start for rate in (fit.low, fit.high, fit.lr))
+            low, high = -np.inf if fit.open_low else low, np.inf if fit.open_high else high
             rows.append((low <= 0 <= high, low > 0, high < 0, high - low, loss(at) / best - 1))
     inside, above, below, width, regret = np.array(rows, dtype=float).T
     return (

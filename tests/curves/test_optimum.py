@@ -210,10 +210,12 @@ def test_cliffs_that_no_curve_of_the_family_climbs_still_bound_the_optimum(row, 
     assert found.high > 10 ** ((min(inside) - 0.5) / 3)
 
 
-def test_a_hill_has_no_optimum():
+def test_the_optimum_of_a_hill_is_beyond_either_end():
     hill = 2 - 0.9 * np.abs(np.linspace(-1, 1, 13))
     lrs = [10 ** (k / 3) for k in range(13)]
-    assert fit([[loss] * 3 for loss in hill], lrs=lrs) is None
+    found = fit([[loss] * 3 for loss in hill], lrs=lrs)
+    assert (found.low, found.open_low) == (lrs[0], True)
+    assert (found.high, found.open_high) == (lrs[-1], True)
     assert fit([[3.2 - loss] * 3 for loss in hill], lrs=lrs) is not None
 
 

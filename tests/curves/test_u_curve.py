@@ -9,8 +9,10 @@ from surefoot._curves.u_curve import (
     basin,
     divergence_edge,
     extension,
+    is_noise,
     learned_nothing,
     loss_at,
+    loss_unit,
     mean_interval,
     safe_order,
 )
@@ -79,7 +81,7 @@ def test_what_is_positive_has_a_positive_interval_that_scales(samples, a):
 def test_the_basin_of_a_parabola_in_log_lr_has_the_width_of_theory(best, tolerance):
     lrs = np.geomspace(1e-6, 10, 701)
     curve = 1.0 + (np.log10(lrs) - math.log10(best)) ** 2
-    low, high, *open_ends = basin(lrs, curve, tolerance=tolerance, scale=1.0)
+    low, high, *open_ends = basin(lrs, curve, tolerance=tolerance, unit=1.0)
     half = math.sqrt(tolerance)
     assert math.log10(low) == pytest.approx(math.log10(best) - half, abs=0.01)
     assert math.log10(high) == pytest.approx(math.log10(best) + half, abs=0.01)
@@ -87,20 +89,20 @@ def test_the_basin_of_a_parabola_in_log_lr_has_the_width_of_theory(best, toleran
 
 
 def test_basin_ends_at_the_last_good_rate_before_a_diverged_one():
-    assert basin(GRID, [9, 2, 1, INF, INF], tolerance=0.1, scale=1)[1] == pytest.approx(1e-2)
-    assert basin(GRID, [NAN, 1, 2, 3, 4], tolerance=0.1, scale=1)[0] == pytest.approx(1e-3)
+    assert basin(GRID, [9, 2, 1, INF, INF], tolerance=0.1, unit=1)[1] == pytest.approx(1e-2)
+    assert basin(GRID, [NAN, 1, 2, 3, 4], tolerance=0.1, unit=1)[0] == pytest.approx(1e-3)
 
 
 def test_basin_is_open_where_the_grid_ends_inside_it():
-    low, high, open_low, open_high = basin(GRID, [1, 1, 1, 1, 1], tolerance=0.1, scale=1)
+    low, high, open_low, open_high = basin(GRID, [1, 1, 1, 1, 1], tolerance=0.1, unit=1)
     assert (low, high) == pytest.approx((1e-4, 1.0))
     assert open_low
     assert open_high
-    assert basin([0.1], [3.0], tolerance=0.1, scale=3.0)[2:] == (True, True)
+    assert basin([0.1], [3.0], tolerance=0.1, unit=3.0)[2:] == (True, True)
 
 
 def test_a_second_valley_does_not_belong_to_the_basin():
-    low, high, *_ = basin(GRID, [1.0, 5.0, 0.9, 5.0, 1.0], tolerance=0.2, scale=1.0)
+    low, high, *_ = basin(GRID, [1.0, 5.0, 0.9, 5.0, 1.0], tolerance=0.2, unit=1.0)
     assert 1e-3 < low < 1e-2 < high < 1e-1
 
 
@@ -108,18 +110,18 @@ def test_a_second_valley_does_not_belong_to_the_basin():
 def test_basin_holds_the_best_and_grows_with_the_tolerance(row, tolerance, scale):
     values = [value if math.isfinite(value) else INF for value in row]
     best = GRID[values.index(min(values))]
-    low, high, *_ = basin(GRID, row, tolerance=tolerance, scale=scale)
+    low, high, *_ = basin(GRID, row, tolerance=tolerance, unit=scale)
     assert low <= best * (1 + 1e-9)
     assert high >= best * (1 - 1e-9)
-    wider_low, wider_high, *_ = basin(GRID, row, tolerance=tolerance + 0.5, scale=scale)
+    wider_low, wider_high, *_ = basin(GRID, row, tolerance=tolerance + 0.5, unit=scale)
     assert wider_low <= low * (1 + 1e-9)
     assert wider_high >= high * (1 - 1e-9)
 
 
 @given(losses, st.floats(0.01, 100), st.floats(-100, 100))
 def test_basin_scales_and_shifts_with_the_loss(row, a, b):
-    one = basin(GRID, row, tolerance=0.1, scale=1.0)
-    other = basin(GRID, [a * value + b for value in row], tolerance=0.1, scale=a)
+    one = basin(GRID, row, tolerance=0.1, unit=1.0)
+    other = basin(GRID, [a * value + b for value in row], tolerance=0.1, unit=a)
     assert other[:2] == pytest.approx(one[:2], rel=1e-3)
 
 
@@ -207,24 +209,60 @@ def test_the_safe_order_is_a_power_of_ten_in_the_range_nearest_to_its_middle(sta
 
 
 @pytest.mark.parametrize(
-    ("ends", "best", "interval", "expected"),
+    ("ends", "best", "is_open", "expected"),
     [
-        ((1e-3, 3.0), 3.0, (3.0, 3.0), 10.0),
-        ((1e-3, 1.0), 1.0, (1.0, 1.0), 10.0),
-        ((1e-3, 6.0), 6.0, (6.0, 6.0), 100.0),  # 10 is not even twice as far
-        ((1e-3, 1.0), 1e-3, (1e-3, 1e-3), 1e-4),
-        ((3e-6, 1.0), 3e-6, (3e-6, 3e-6), 1e-6),
-        ((1e-3, 1.0), 0.3, (0.2, 1.0), 10.0),
-        ((1e-3, 1.0), 0.3, (0.2, 0.9), None),
-        ((1e-3, 1.0), 0.01, (1e-3, 0.02), 1e-4),
-        ((1e-3, 1.0), 0.3, (1e-3, 1.0), 10.0),  # nothing is known: the nearer end
-        ((1e-3, 1.0), 0.01, (1e-3, 1.0), 1e-4),
+        ((1e-3, 3.0), 3.0, "", 10.0),
+        ((1e-3, 1.0), 1.0, "", 10.0),
+        ((1e-3, 6.0), 6.0, "", 100.0),  # 10 is not even twice as far
+        ((1e-3, 1.0), 1e-3, "", 1e-4),
+        ((3e-6, 1.0), 3e-6, "", 1e-6),
+        ((1e-3, 1.0), 0.3, "high", 10.0),
+        ((1e-3, 1.0), 0.3, "", None),
+        ((1e-3, 1.0), 0.01, "low", 1e-4),
+        ((1e-3, 1.0), 0.3, "low high", 10.0),  # nothing is known: the nearer end
+        ((1e-3, 1.0), 0.01, "low high", 1e-4),
     ],
 )
-def test_the_grid_is_extended_where_its_end_cut_the_curve_off(ends, best, interval, expected):
+def test_the_grid_is_extended_where_its_end_cut_the_curve_off(ends, best, is_open, expected):
     lrs = sorted({*ends, 0.01, 0.1, best})
-    assert extension(lrs, best, *interval) == expected
+    found = extension(lrs, best, open_low="low" in is_open, open_high="high" in is_open)
+    assert found == expected
 
 
 def test_one_rate_cuts_nothing_off():
-    assert extension([0.1], 0.1, 0.1, 0.1) is None
+    assert extension([0.1], 0.1, open_low=True, open_high=True) is None
+
+
+@pytest.mark.parametrize(
+    ("best", "untrained", "expected"),
+    [
+        (0.5, 2.5, 0.5),
+        (0.5, NAN, 0.5),
+        (1e-9, 2.0, 0.02),
+        (0.0, 2.0, 0.02),
+        (-1.0, 2.0, 3.0),
+        (-1.0, NAN, 0.0),
+        (0.0, NAN, 0.0),
+        (-1.0, -2.0, 0.0),
+    ],
+)
+def test_losses_are_measured_by_the_best_but_not_next_to_zero(best, untrained, expected):
+    assert loss_unit(best, untrained) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_best_of_many_rates_that_learned_nothing_is_noise(seeds):
+    generator = np.random.default_rng(0)
+    found = 0
+    for _ in range(300):
+        table = 2.3 + 0.02 * generator.normal(size=(12, seeds))
+        found += is_noise(2.3 - table.mean(axis=1).min(), table)
+        assert not is_noise(0.2, table)
+    assert found >= 0.9 * 300
+
+
+def test_what_failed_says_nothing_of_the_noise():
+    assert not is_noise(1.0, [[0.5, 0.6], [INF, INF], [INF, 3.0], [NAN, 1.0]])
+    assert is_noise(0.0, [[0.5, 0.6]])
+    assert is_noise(-0.1, [[0.5], [0.6]])
+    assert not is_noise(0.01, [[0.5], [0.6]])  # one seed: the noise is not known

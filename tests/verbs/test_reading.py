@@ -234,3 +234,40 @@ def test_rates_above_at_which_all_raised_are_not_called_harmless():
     reason = read(rows).reason
     assert "too high to learn" not in reason
     assert reason.endswith("Above lr 0.1 each of them did: nothing is known there.")
+
+
+def test_a_fall_that_is_no_more_than_seeds_differ_by_is_not_learning():
+    rows = [[2.31, 2.28, 2.33], [2.27, 2.3, 2.29], [2.32, 2.26, 2.31], [2.3, 2.35, 2.28], [2.6] * 3]
+    result = read(rows)
+    assert result.best.lr == 1e-3
+    assert result.reason == (
+        "No rate learned anything in this budget: the best, 0.001, has validation loss 2.287, and "
+        "untrained it is 2.3, no more below it than seeds differ."
+    )
+    assert (result.optimum, result.diverges_at, result.order) == (None, None, None)
+
+
+def test_next_to_a_loss_of_zero_the_basin_is_measured_by_what_was_learned():
+    rows = [[1.0, 1.1], [1e-3, 1.1e-3], [1e-8, 1.1e-8], [1e-4, 1.2e-4], [0.4, 0.5]]
+    result = read(rows)
+    assert result.unit == pytest.approx(0.023, rel=0.01)
+    assert result.basin.low < 1e-3 < 0.1 < result.basin.high
+    assert "; at most 0.0023 from" in result.reason
+    assert result.optimum.loss >= 0
+    assert result.decade_below == pytest.approx(1e-3 / 0.023, rel=0.1)
+
+
+def test_of_rates_that_are_equally_good_the_one_in_the_middle_is_the_best():
+    assert read([[0.5], [0.1], [0.1], [0.1], [0.5]]).best.lr == 1e-2
+    flat = read([[0.1]] * 5)
+    assert flat.best.lr == 1e-2
+    assert (flat.basin.open_low, flat.basin.open_high) == (True, True)
+
+
+@pytest.mark.parametrize(("best", "said"), [(0.4, "at least"), (-4.4, "at most")])
+def test_an_optimum_beyond_the_grid_has_an_open_interval(best, said):
+    result = read(*bowl(best))
+    found = result.optimum
+    assert (found.open_low, found.open_high) == (best < -4, best > 0)
+    closed = found.low if best > 0 else found.high
+    assert f"by the whole curve at {found.lr:.2g} (90 %: {said} {closed:.2g})" in result.reason

@@ -9,13 +9,15 @@ __all__ = ["Heights", "draw_curves"]
 
 Array = NDArray[np.float64]
 
-# Chosen on the tuning cases of benchmarks/statistics.py.
+# Chosen on the tuning cases of benchmarks/curve_statistics.py.
 WAVES = 16
 """How many sines make the smooth deviation."""
 LENGTHS, SIZES = (0.6, 2.5), (1.0, 1e2, 1e4, 1e6)
 """Deviations that are tried: length in decades, variance in units of that of the noise."""
 ROUNDINGS, STEEPEST = (0.03, 0.2), 40.0
 """Bends that are tried: how round, in decades; their slope, in log loss per decade."""
+JUMP = 4.0
+"""Height of the jumps that are tried, in log loss."""
 PER_GAP, MOST_PLACES = 8, 160
 """Places of the bend that are tried between two rates; at most, in all."""
 LEAST_SPREAD = 0.02
@@ -84,7 +86,8 @@ def draw_curves(data: Heights, places: Array, generator: np.random.Generator) ->
         About 400 curves; fewer, or none, where hardly any ends high enough or bends upwards.
     """
     gaps = len(data.x) - 1 + sum(data.walls)
-    knots = np.linspace(*data.ends, min(PER_GAP * gaps, MOST_PLACES) + 1)[1:-1]
+    edges = np.linspace(*data.ends, min(PER_GAP * gaps, MOST_PLACES) + 1)
+    knots = (edges[1:] + edges[:-1]) / 2
     middle = float(data.values.mean())
     posterior = _fit(data, knots, data.values - middle)
     smooth, bends = _smooth(places, data.ends), _bends(places, knots)
@@ -121,8 +124,13 @@ def _frequencies(ends: tuple[float, float]) -> Array:
 
 
 def _bends(at: Array, knots: Array) -> Array:
-    """Return a column for each bend: 0 left of its knot, a line of slope 1 right of it."""
-    bends: list[Array] = [w * np.logaddexp(0.0, (at[:, None] - knots) / w) for w in ROUNDINGS]
+    """Return a column for each bend: 0 left of its knot, a line of slope 1 right of it.
+
+    The last are jumps: 0 left of the knot, a constant right of it.
+    """
+    beyond = at[:, None] - knots
+    bends: list[Array] = [w * np.logaddexp(0.0, beyond / w) for w in ROUNDINGS]
+    bends.append(np.where(beyond > 0, JUMP / STEEPEST, 0.0))
     return np.concatenate(bends, axis=1)
 
 
@@ -130,8 +138,8 @@ def _deviations(ends: tuple[float, float]) -> Array:
     """Return the prior precision of the smooth part in units of the noise: e × p."""
     precisions: list[Array] = []
     for length in LENGTHS:
-        decay = np.sqrt(5) / length  # a Matérn process of order 5/2
-        spectrum = 16 / 3 * decay**5 / (decay**2 + _frequencies(ends) ** 2) ** 3
+        decay = np.sqrt(3) / length  # a Matérn process of order 3/2: it may have corners
+        spectrum = 4 * decay**3 / (decay**2 + _frequencies(ends) ** 2) ** 2
         precisions += [np.concatenate([[1e-6, 1e-6], 1 / (size * spectrum)]) for size in SIZES]
     return np.array(precisions)
 

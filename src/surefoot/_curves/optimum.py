@@ -13,7 +13,7 @@ __all__ = ["Fit", "fit_optimum"]
 
 Array = NDArray[np.float64]
 
-# Chosen on the tuning cases of benchmarks/statistics.py.
+# Chosen on the tuning cases of benchmarks/curve_statistics.py.
 FEWEST = 4
 """Rates that a fit needs."""
 REACH = 1.2
@@ -40,12 +40,16 @@ class Fit:
         lr: where the expected loss is least.
         low, high: where the lowest point of the curve lies with the probability asked for.
         loss: the fitted loss at ``lr``.
+        open_low, open_high: the lowest point may well lie beyond that end of the rates, and that
+            end of the interval is theirs.
     """
 
     lr: float
     low: float
     high: float
     loss: float
+    open_low: bool = False
+    open_high: bool = False
 
 
 def fit_optimum(
@@ -62,10 +66,12 @@ def fit_optimum(
 
     .. math:: z = a + b x + c \, w \log(1 + e^{(x - t)/w}) + g(x) + \mathrm{seed} + \mathrm{noise},
 
-    a line that bends upwards at t and a smooth deviation g, a Gaussian process. All that is unknown
-    is integrated: a, b, c, seeds and the noise exactly, the place t and roundness w of the bend and
-    length and size of g over a grid, by how probable they make the losses. Rates far above the best
-    say only that the curve ends high there. The interval is that of the lowest point.
+    a line that bends upwards at t and a smooth deviation g, a Gaussian process; instead of bending
+    it may jump at t. All that is unknown is integrated: a, b, c, seeds and the noise exactly, the
+    place t and roundness w of the bend and length and size of g over a grid, by how probable they
+    make the losses. Rates far above the best say only that the curve ends high there: it may fall
+    up to just below them. The interval is that of the lowest point. Where the curve may well fall
+    on at an end of the rates, the interval is open there.
 
     Args:
         lrs: n rates > 0, ascending.
@@ -106,11 +112,13 @@ def fit_optimum(
     expected = np.exp(np.minimum(curves, data.level)).mean(axis=1)
     lowest = places[np.argmin(curves, axis=0)]
     slack = RESOLUTION * float(np.median(np.diff(x)))
-    low, high = np.quantile(lowest, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(lowest, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    open_low = bool(low == places[0] == x[0]) and not data.walls[0]
+    open_high = bool(high == places[-1] == x[-1]) and not data.walls[1]
     low, high = max(low - slack, data.ends[0]), min(high + slack, data.ends[1])
     at = int(np.argmin(np.where((places >= low) & (places <= high), expected, np.inf)))
     loss = floor + scale * max(math.exp(float(np.median(curves[at]))) - OFFSET, 0.0)
-    return Fit(float(10 ** places[at]), float(10**low), float(10**high), loss)
+    return Fit(float(10 ** places[at]), float(10**low), float(10**high), loss, open_low, open_high)
 
 
 def _without_mad_members(table: Array) -> Array:

@@ -3,8 +3,11 @@
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+
+from surefoot._curves.student import student
 
 __all__ = ["PowerLaw", "fit_power_law"]
 
@@ -18,11 +21,26 @@ class PowerLaw:
         error: its standard error.
         misfit: root of χ² per degree of freedom: 1 where the points scatter about the law as much
             as their errors say, 3 where they bend away from it; NaN where two points leave none.
+        freedom: points − groups − 1, ≥ 0: how well the misfit is known.
     """
 
     exponent: float
     error: float
     misfit: float
+    freedom: int
+
+    def reach(self, level: float) -> float:
+        """Return how far the exponent may be off with this probability.
+
+        Normal where the errors explain the scatter; Student's where the scatter itself, known
+        from few points, is the error.
+
+        Args:
+            level: probability, in (0, 1).
+        """
+        if self.misfit > 1:
+            return self.error * student(self.freedom, level)
+        return self.error * NormalDist().inv_cdf((1 + level) / 2)
 
 
 def fit_power_law(
@@ -67,12 +85,10 @@ def fit_power_law(
     chi2 = float(np.sum(weight * (up - exponent * across) ** 2))
     misfit = math.sqrt(chi2 / freedom) if freedom > 0 else math.nan
     factor = misfit if misfit > 1 else 1.0
-    return PowerLaw(exponent, factor / math.sqrt(spread), misfit)
+    return PowerLaw(exponent, factor / math.sqrt(spread), misfit, freedom)
 
 
-def _centred(
-    values: np.ndarray, weight: np.ndarray, member: np.ndarray, groups: int
-) -> "np.ndarray":
+def _centred(values: np.ndarray, weight: np.ndarray, member: np.ndarray, groups: int) -> np.ndarray:
     total = np.bincount(member, weight, groups)
     mean = np.bincount(member, weight * values, groups) / total
     return values - mean[member]

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surefoot._curves.student import student
+
 __all__ = [
     "basin",
     "divergence_edge",
     "extension",
+    "is_noise",
     "learned_nothing",
     "loss_at",
+    "loss_unit",
     "mean_interval",
     "safe_order",
 ]
@@ -21,6 +25,13 @@ SAME = 1e-6
 
 LEAST_LEARNED = 0.1
 """A rate above the best that learned less than this share of what the best learned diverged."""
+
+LEAST_UNIT = 0.01
+"""Differences are measured in units of the best loss, but of no less than this share of what was
+learned: next to a loss of almost 0 every other would be far away."""
+
+SURE = 3.0
+"""How many times its standard error a fall of the loss must be to be more than noise."""
 
 
 def mean_interval(samples: ArrayLike, *, positive: bool, level: float = 0.9) -> tuple[float, float]:
@@ -54,50 +65,38 @@ def mean_interval(samples: ArrayLike, *, positive: bool, level: float = 0.9) -> 
     if count == 1:
         return mean, mean
     spread = float(np.std(np.log(array) if positive else array, ddof=1))
-    half = _student(count - 1, level) * spread / math.sqrt(count)
+    half = student(count - 1, level) * spread / math.sqrt(count)
     if not positive:
         return mean - half, mean + half
     half = min(half, 700.0)  # far beyond any loss, and still a float
     return mean * math.exp(-half), mean * math.exp(half)
 
 
-def _student(freedom: int, level: float) -> float:
-    """Return the t within which Student's law has ``level`` of its probability.
-
-    With t = √ν tan θ its density in θ is that of cos θ to the power of ν − 1.
-    """
-    angles = np.linspace(0.0, np.pi / 2, 20_001)
-    density = np.cos(angles) ** (freedom - 1)
-    inside = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    angle = float(np.interp(level * float(inside[-1]), inside, angles))
-    return math.sqrt(freedom) * math.tan(angle)
-
-
 def basin(
-    lrs: Sequence[float], losses: Sequence[float], *, tolerance: float, scale: float
+    lrs: Sequence[float], losses: Sequence[float], *, tolerance: float, unit: float
 ) -> tuple[float, float, bool, bool]:
-    """Return the range of rates around the best whose loss is at most best + tolerance·scale.
+    """Return the range of rates around the best whose loss is at most best + tolerance·unit.
 
     Its ends are interpolated between neighbouring rates, linearly in log lr.
 
     Args:
         lrs: n rates, ascending.
         losses: n losses; at least one is finite.
-        tolerance: share of ``scale``, ≥ 0.
-        scale: what the tolerance is a share of, in the unit of the loss, > 0: best loss − floor.
+        tolerance: share of ``unit``, ≥ 0.
+        unit: what the tolerance is a share of, in the unit of the loss, > 0: best loss − floor.
 
     Returns:
         Lower end, upper end, and whether each lies at the end of the rates.
 
     Example:
         >>> low, high, open_low, open_high = basin(
-        ...     [1e-3, 1e-2, 1e-1, 1], [2.0, 1.0, 1.2, 9.0], tolerance=0.1, scale=1.0)
+        ...     [1e-3, 1e-2, 1e-1, 1], [2.0, 1.0, 1.2, 9.0], tolerance=0.1, unit=1.0)
         >>> round(low, 4), round(high, 4), open_low, open_high
         (0.0079, 0.0316, False, False)
     """
     values = np.where(np.isfinite(losses), losses, np.inf)
     best = int(np.argmin(values))
-    level = float(values[best]) + tolerance * scale
+    level = float(values[best]) + tolerance * unit
     logs: NDArray[np.float64] = np.log(np.asarray(lrs, dtype=np.float64))
 
     def walk(direction: int) -> tuple[float, bool]:
@@ -114,6 +113,50 @@ def basin(
 
     (low, open_low), (high, open_high) = walk(-1), walk(+1)
     return low, high, open_low, open_high
+
+
+def loss_unit(best: float, untrained: float) -> float:
+    """Return what differences of losses are measured in: best loss − floor.
+
+    That is the best loss, but at least 1 % of what was learned; where losses may be negative, what
+    was learned.
+
+    Args:
+        best: the least loss.
+        untrained: the loss before training; NaN if it is not known.
+
+    Returns:
+        The unit ≥ 0; 0 where there is none, for nothing was learned or that is not known.
+
+    Example:
+        >>> loss_unit(0.5, untrained=2.5), loss_unit(0.0, 2.5), loss_unit(-1.0, 2.0)
+        (0.5, 0.025, 3.0)
+    """
+    learned = 0.0 if math.isnan(untrained) else max(untrained - best, 0.0)
+    return max(best, LEAST_UNIT * learned) if best >= 0 else learned
+
+
+def is_noise(fall: float, samples: ArrayLike) -> bool:
+    """Return whether a fall of the mean loss is not more than seeds differ by.
+
+    Args:
+        fall: mean untrained loss − mean loss at the best rate.
+        samples: n × s final losses, a column for each seed; NaN where there was none. With one
+            seed nothing is known of the noise, and only what is no fall counts as noise.
+
+    Example:
+        >>> flat = [[2.31, 2.29, 2.32], [2.28, 2.31, 2.3]]
+        >>> is_noise(0.01, flat), is_noise(1.0, flat)
+        (True, False)
+    """
+    table = np.where(np.isfinite(samples), samples, np.nan)
+    table = table[np.isfinite(table).sum(axis=1) > 1]
+    if not fall > 0 or not len(table):
+        return not fall > 0
+    counts = np.isfinite(table).sum(axis=1)
+    errors = np.nanstd(table, axis=1, ddof=1) / np.sqrt(counts)
+    errors /= (1 - 2 / (9 * (counts - 1))) ** 1.5  # the median of χ² (Wilson and Hilferty, 1931)
+    return fall <= SURE * float(np.median(errors))
 
 
 def learned_nothing(loss: float, best: float, untrained: float) -> bool:
@@ -212,29 +255,34 @@ def safe_order(low: float, high: float) -> float | None:
     return None if order is None else float(f"1e{order}")
 
 
-def extension(lrs: Sequence[float], best: float, low: float, high: float) -> float | None:
+def extension(
+    lrs: Sequence[float], best: float, *, open_low: bool, open_high: bool
+) -> float | None:
     """Return the power of ten to which the rates should reach, for their end cut the curve off.
 
-    It did where the best rate, or the interval of the optimum, is at the end of the rates. A basin
-    that is open there is not enough: its best may well have been seen.
+    It did where the best rate is at the end of the rates, or the interval of the optimum is open
+    there. A basin that is open is not enough: its best may well have been seen.
 
     Args:
         lrs: n rates that were tried, ascending.
         best: that of the least loss.
-        low: from where on the optimum may lie; ``best`` where that is not known.
-        high: up to where.
+        open_low: whether the optimum may lie below all rates.
+        open_high: whether it may lie above all.
 
     Returns:
         The next power of ten that is at least twice as far, or None.
 
     Example:
         >>> lrs = [0.03, 0.1, 0.3, 1.0, 3.0]
-        >>> extension(lrs, 3.0, 3.0, 3.0), extension(lrs, 0.1, 0.03, 0.2), extension(lrs, 1, 0.4, 2)
-        (10.0, 0.01, None)
+        >>> extension(lrs, 3.0, open_low=False, open_high=True)
+        10.0
+        >>> extension(lrs, 0.1, open_low=True, open_high=False)
+        0.01
+        >>> extension(lrs, 1.0, open_low=False, open_high=False)
     """
     first, last = math.log10(lrs[0]), math.log10(lrs[-1])
-    below = math.log10(min(best, low)) < first + SAME
-    above = math.log10(max(best, high)) > last - SAME
+    below = open_low or math.log10(best) < first + SAME
+    above = open_high or math.log10(best) > last - SAME
     if len(lrs) == 1 or not (below or above):
         return None
     if below and above:  # both are possible: the end that is nearer to the best

@@ -11,8 +11,10 @@ from surefoot._curves.u_curve import (
     basin,
     divergence_edge,
     extension,
+    is_noise,
     learned_nothing,
     loss_at,
+    loss_unit,
     mean_interval,
     safe_order,
 )
@@ -65,14 +67,16 @@ def read_sensitivity(
     tried = sorted({member.lr for member in members})
     positive = all(member.loss > 0 for member in ran)
     points = tuple(_point([m for m in marked if m.lr == lr], positive) for lr in tried)
-    scale = best_loss if best_loss > 0 else untrained - best_loss
-    scale = 0.0 if math.isnan(scale) else max(scale, 0.0)
-    learned = not best_loss >= untrained
-    optimum = _optimum(ran, lrs, best_loss - scale) if scale > 0 and learned else None
-    low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, scale=scale)
+    unit = loss_unit(best_loss, untrained)
+    table = _table(ran, lrs)
+    learned = math.isnan(untrained) or not is_noise(untrained - best_loss, table)
+    optimum = _optimum(lrs, table, best_loss - unit) if unit > 0 and learned else None
+    if optimum and positive:
+        optimum = dataclasses.replace(optimum, loss=max(optimum.loss, 0.0))
+    low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, unit=unit)
 
     def lost(lr: float) -> float:
-        return (loss_at(lrs, means, lr) - best_loss) / scale if scale > 0 else math.nan
+        return (loss_at(lrs, means, lr) - best_loss) / unit if unit > 0 else math.nan
 
     result = Sensitivity(
         points=points,
@@ -93,8 +97,8 @@ def read_sensitivity(
         extend_to=extension(
             tried,
             best_lr,
-            optimum.low if optimum else best_lr,
-            optimum.high if optimum else best_lr,
+            open_low=optimum is not None and optimum.open_low,
+            open_high=optimum is not None and optimum.open_high,
         ),
         engine=engine,
     )
@@ -104,10 +108,13 @@ def read_sensitivity(
 def _best(
     members: Sequence[Member], lrs: Sequence[float], means: Sequence[float]
 ) -> tuple[float, float]:
-    """Return the least mean loss and its rate, or say why there is none."""
-    usable = [(mean, lr) for mean, lr in zip(means, lrs, strict=True) if math.isfinite(mean)]
+    """Return the least mean loss and its rate, of equal neighbours the middle; or say why not."""
+    usable = [mean for mean in means if math.isfinite(mean)]
     if usable:
-        return min(usable)
+        first = last = means.index(min(usable))
+        while last + 1 < len(means) and means[last + 1] == means[first]:
+            last += 1
+        return means[first], lrs[(first + last) // 2]
     if any(math.isfinite(member.loss) for member in members):
         raise InputError(
             "At every rate of the sweep at least one seed stopped being finite: add smaller rates."
@@ -150,11 +157,20 @@ def _point(members: Sequence[Member], positive: bool) -> Point:
     )
 
 
-def _optimum(members: Sequence[Member], lrs: Sequence[float], floor: float) -> Optimum | None:
+def _table(members: Sequence[Member], lrs: Sequence[float]) -> np.ndarray:
+    """Return rates × seeds final losses, NaN where there was none, inf where training failed."""
     seeds = sorted({member.seed for member in members})
     losses = np.full((len(lrs), len(seeds)), np.nan)
     for member in members:
         loss = member.loss if math.isfinite(member.loss) else math.inf
         losses[lrs.index(member.lr), seeds.index(member.seed)] = loss
+    return losses
+
+
+def _optimum(lrs: Sequence[float], losses: np.ndarray, floor: float) -> Optimum | None:
     fit = fit_optimum(lrs, losses, floor=floor, generator=np.random.default_rng(FIT_SEED))
-    return None if fit is None else Optimum(fit.lr, fit.low, fit.high, fit.loss)
+    if fit is None:
+        return None
+    return Optimum(
+        fit.lr, fit.low, fit.high, fit.loss, open_low=fit.open_low, open_high=fit.open_high
+    )

@@ -2,7 +2,7 @@
 
 import math
 
-from surefoot.records import Sensitivity
+from surefoot.records import Optimum, Sensitivity
 
 __all__ = ["sentence"]
 
@@ -27,9 +27,10 @@ def sentence(result: Sensitivity, learned: bool) -> str:
 
 def _nothing(result: Sensitivity) -> str:
     best = result.best
+    noise = ", no more below it than seeds differ" if best.loss < result.untrained else ""
     return (
         f"No rate learned anything in this budget: the best, {best.lr:.3g}, has {result.metric} "
-        f"{best.loss:.3g}, and untrained it is {result.untrained:.3g}"
+        f"{best.loss:.4g}, and untrained it is {result.untrained:.4g}{noise}"
     )
 
 
@@ -42,13 +43,27 @@ def _best(result: Sensitivity) -> str:
     found = result.optimum
     if found is None:
         return text
-    interval = f"{100 * found.level:.0f} %: {found.low:.2g} … {found.high:.2g}"
-    return f"{text}, by the whole curve at {found.lr:.2g} ({interval})"
+    return f"{text}, by the whole curve at {found.lr:.2g} ({_interval(found)})"
+
+
+def _interval(found: Optimum) -> str:
+    if found.open_low and found.open_high:
+        where = "anywhere, also beyond the grid"
+    elif found.open_high:
+        where = f"at least {found.low:.2g}"
+    elif found.open_low:
+        where = f"at most {found.high:.2g}"
+    else:
+        where = f"{found.low:.2g} … {found.high:.2g}"
+    return f"{100 * found.level:.0f} %: {where}"
 
 
 def _basin(result: Sensitivity) -> str:
-    found = result.basin
-    text = f"within {100 * found.tolerance:.3g} % of it from {found.low:.2g} to {found.high:.2g}"
+    found, best = result.basin, result.best.loss
+    text = f"within {100 * found.tolerance:.3g} % of it"
+    if result.unit != best:  # of something else: what was learned
+        text = f"at most {best + found.tolerance * result.unit:.3g}"
+    text = f"{text} from {found.low:.2g} to {found.high:.2g}"
     return text if result.order is None else f"{text}, so {result.order:g} is safe"
 
 

@@ -194,7 +194,7 @@ class Interaction(Record):
         )
         if law is None:
             return None
-        reach = _QUANTILE * law.error
+        reach = law.reach(_LEVEL)
         return Slope(law.exponent, law.exponent - reach, law.exponent + reach, law.misfit)
 
     def law(self, along: str | None = None, **at: Any) -> str:
@@ -285,7 +285,9 @@ class Interaction(Record):
 
 
 def _is_cut_off(cell: Cell) -> bool:
-    return cell.sensitivity.extend_to is not None
+    fit = cell.sensitivity.optimum
+    beyond = fit is not None and (fit.open_low or fit.open_high)
+    return beyond or cell.sensitivity.extend_to is not None
 
 
 def label(settings: Mapping[str, Any]) -> str:
@@ -302,13 +304,15 @@ def _ridge_point(cell: Cell, along: str) -> RidgePoint:
     found, settings = cell.sensitivity, cell.settings
     fit = found.optimum
     if fit is not None and 0 < fit.low <= fit.high < math.inf:
-        return RidgePoint(settings[along], fit.lr, fit.low, fit.high, fit.loss, settings)
+        ends = (fit.low, fit.high, fit.loss, settings, fit.open_low, fit.open_high)
+        return RidgePoint(settings[along], fit.lr, *ends)
     lr = found.best.lr
     below = max((point.lr for point in found.points if point.lr < lr), default=0.0)
     above = min((point.lr for point in found.points if point.lr > lr), default=0.0)
     low = below or (lr * lr / above if above else lr)
     high = above or (lr * lr / below if below else lr)
-    return RidgePoint(settings[along], lr, low, high, found.best.loss, settings)
+    ends = (low, high, found.best.loss, settings, not below, not above)
+    return RidgePoint(settings[along], lr, *ends)
 
 
 def _means(points: list[RidgePoint]) -> dict[Any, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from surefoot._base.codec import Record
+from surefoot._curves.u_curve import loss_unit
 from surefoot.records.cost import Cost
 from surefoot.records.curve import Curve
 from surefoot.records.table import Table
@@ -162,6 +163,15 @@ class Sensitivity(Record):
     order: float | None = None
     extend_to: float | None = None
     engine: Engine | None = None
+
+    @property
+    def unit(self) -> float:
+        """Best − floor, in which the tolerance of the basin and losses beside the best are told.
+
+        That is the best loss, but at least 1 % of what was learned; where losses may be negative,
+        what was learned.
+        """
+        return loss_unit(self.best.loss, self.untrained)
 
     def table(self) -> Table:
         """Return the points as a table, with what went wrong where something did."""
