@@ -486,6 +486,77 @@ def test_progress_is_whole_when_fusing_fails_late():
     assert told[-1][:2] == (4 * 2 * 30, 4 * 2 * 30)
 
 
+class OddSeed(nn.Module):
+    """Cannot be stacked under one seed, and can under others."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.odd = nn.Linear(5, 3), torch.initial_seed() == 1
+
+    def forward(self, x):
+        found = self.layer(x)
+        return 2 * found if self.odd and found.sum() > 0 else found
+
+
+def test_when_a_later_seed_cannot_be_fused_all_is_trained_again_and_counted_once(monkeypatch):
+    monkeypatch.setattr(choose, "_time", lambda shard: shard.advance(4) or 1e-9)
+    told = []
+    job = Job(make(model=OddSeed, steps=9), [(lr, seed) for seed in range(3) for lr in LRS])
+    found, engine = choose.run_job(job, "auto", None, lambda *what: told.append(what))
+    assert found == choose.run_job(job, "loop", None, lambda *_: None)[0]
+    assert engine.backend == "loop"
+    assert engine.reason.startswith("it cannot be fused: it branches on the values of tensors")
+    counts = [count for count, _ in told]
+    assert sum(counts) == 9 * 12
+    back = [number for number, count in enumerate(counts) if count < 0]
+    assert len(back) == 1
+    assert counts[back[0]] == -sum(counts[: back[0]]) == -9 * 4  # the first seed was whole
+    assert [m.seed for _, new in told[: back[0]] for m in new] == [0] * 4
+
+
+class Fake:
+    """A backend that trains nothing and says by its result that it was asked."""
+
+    def __init__(self, name, refusal=None):
+        self.name, self.refusal = name, refusal
+
+    def __call__(self, workers=None):
+        return self
+
+    def run(self, job, report):
+        if self.refusal:
+            raise UnfitError(self.refusal)
+        return [self.name]
+
+
+@pytest.mark.parametrize(
+    ("device", "expected", "workers", "refusal", "taken"),
+    [
+        (None, 21, 2, None, "processes"),
+        ("cpu", 21, 2, None, "processes"),
+        (torch.device("cpu", 0), 21, None, None, "processes"),
+        (None, 19, 2, None, "loop"),
+        (None, 21, 1, None, "loop"),
+        ("meta", 21, 2, None, "loop"),  # an accelerator, which processes would share
+        (None, 21, 2, "they differ", "loop"),
+    ],
+)
+def test_processes_are_started_where_more_than_20_seconds_on_the_cpu_are_expected(
+    monkeypatch, device, expected, workers, refusal, taken
+):
+    monkeypatch.setattr(choose, "Loop", Fake("loop"))
+    monkeypatch.setattr(choose, "Processes", Fake("processes", refusal))
+    monkeypatch.setattr(choose, "worker_count", lambda: 2)
+    job = Job(make(device=device, steps=60), [(lr, 0) for lr in LRS])
+    seconds = expected / 60 / len(LRS)
+    found, engine = choose._run_apart(job, workers, seconds, "because", lambda *_: None)
+    assert found == [engine.backend] == [taken]
+    assert engine.reason.endswith(
+        "because" if refusal is None else "nor spread over processes: they differ"
+    )
+    assert ("it would take 21 s" in engine.reason) == (taken == "processes")
+
+
 @pytest.mark.parametrize(
     ("steps", "lrs", "why"), [(60, [0.1], "one member alone"), (4, LRS, "no more than 4 updates")]
 )

@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
 from surefoot._engine.backends.agreement import check_agreement, sample
 from surefoot._engine.backends.fused import Fused, Shard, finish
@@ -92,7 +94,7 @@ def _run_apart(
 ) -> tuple[list[Member], Engine]:
     """Train each member by itself: in processes if the loop would take long, else in the loop."""
     expected = seconds * job.trial.steps * len(job.members)
-    on_cpu = job.trial.device is None or str(job.trial.device) == "cpu"
+    on_cpu = torch.device(job.trial.device or "cpu").type == "cpu"
     if on_cpu and expected > WORTH_STARTING and (workers or worker_count()) > 1:
         try:
             found = Processes(workers).run(job, report)
