@@ -13,6 +13,8 @@
 """
 
 import dataclasses
+import functools
+import multiprocessing
 import statistics
 import sys
 import time
@@ -91,6 +93,60 @@ def cliff(rng):
     return loss, -2.5, 1.0
 
 
+def wall(rng):
+    """The loss falls until training fails."""
+    slope = rng.uniform(0.5, 2)
+
+    def loss(u):
+        return np.where(u > 1e-9, np.inf, 0.1 * np.exp(-slope * u))
+
+    return loss, -2.5, 0.8
+
+
+def steep_wall(rng):
+    """The loss falls until it shoots up, by a power of ten in a tenth of a decade or less."""
+    slope, rise = rng.uniform(0.5, 2), rng.uniform(10, 60)
+
+    def loss(u):
+        return 0.1 * np.exp(-slope * np.minimum(u, 0) + np.minimum(rise * np.maximum(u, 0), 40))
+
+    return loss, -2.5, 0.8
+
+
+def plateau(ends, tilts):
+    """Hardly any slope between two ends, which are steep."""
+
+    def make(rng):
+        width, tilt = rng.uniform(*ends), rng.uniform(*tilts)
+        left, right = rng.uniform(1, 3), rng.uniform(2, 8)
+
+        def shifted(u):
+            rise = left * np.maximum(-u - width, 0) ** 1.5
+            return 0.1 * np.exp(tilt * u + rise + np.minimum(right * np.maximum(u - width, 0), 30))
+
+        fine = np.linspace(-2, 2, 4001)
+        least = fine[np.argmin(shifted(fine))]
+        return (lambda u: shifted(u + least)), -2.3 - least, 1.6 - least
+
+    return make
+
+
+def cut_off(low, high):
+    """A bowl whose lowest point lies beyond the rates."""
+
+    def make(rng):
+        width = rng.uniform(0.3, 1)
+        return (lambda u: 1 + width * u**2), rng.uniform(*low), rng.uniform(*high)
+
+    return make
+
+
+def broad_wall(rng):
+    """Training fails in the middle of a bowl's bottom."""
+    width, edge = rng.uniform(0.3, 1.5), rng.uniform(0, 0.15)
+    return (lambda u: np.where(u > edge, np.inf, 0.1 + 0.1 * width * u**2)), -2.5, 0.8
+
+
 def measured(losses):
     x = np.arange(len(losses)) * np.log10(2)
     curve = Akima1DInterpolator(x, np.log(losses), method="makima")
@@ -111,6 +167,13 @@ SHAPES = {
     "flat": flat,
     "saturated": saturated,
     "cliff": cliff,
+    "wall": wall,
+    "steep wall": steep_wall,
+    "bowl with a wall": broad_wall,
+    "plateau": plateau((0.3, 0.9), (-0.15, 0.15)),
+    "tilted plateau": plateau((0.2, 0.5), (0.1, 0.4)),
+    "cut off above": cut_off((-3.0, -2.5), (-1.0, -0.1)),
+    "cut off below": cut_off((0.1, 1.0), (2.0, 3.0)),
     "digits SGD": measured(SGD),
     "digits Adam": measured(ADAM),
 }
@@ -190,6 +253,15 @@ TUNING = [
     Case("vee", 0.05, 3, 3, mad=np.inf),
     Case("cliff", 0.05, 3, 3),
     Case("cliff", 0.15, 4, 2),
+    Case("wall", 0.03, 3, 3),
+    Case("wall", 0.1, 4, 1),
+    Case("steep wall", 0.1, 2, 2),
+    Case("steep wall", 0.05, 3, 5),
+    Case("plateau", 0.05, 3, 3),
+    Case("plateau", 0.02, 4, 2),
+    Case("cut off above", 0.03, 3, 3),
+    Case("parabola", 0.2, 3, 1),
+    Case("flat", 0.2, 3, 1),
 ]
 HELD_OUT = [
     Case("parabola", 0.03, 4, 2),
@@ -222,6 +294,15 @@ HELD_OUT = [
     Case("steeper right", 0.05, 3, 5, mad=np.inf),
     Case("cliff", 0.1, 2, 3),
     Case("cliff", 0.03, 3, 1),
+    Case("bowl with a wall", 0.05, 3, 3),
+    Case("bowl with a wall", 0.1, 4, 1),
+    Case("bowl with a wall", 0.02, 2, 5),
+    Case("tilted plateau", 0.05, 3, 3),
+    Case("tilted plateau", 0.1, 4, 1),
+    Case("cut off below", 0.05, 3, 2),
+    Case("cut off below", 0.1, 3, 1),
+    Case("vee", 0.2, 3, 1),
+    Case("saturated", 0.2, 3, 1),
 ]
 
 
@@ -256,15 +337,18 @@ def print_coverage(name, cases, draws):
     print(f"\n{name}: {draws} draws each. Noise, rates, seeds")
     print(f"{'':58} covers above below  width  regret    p90 none    time")
     found = []
-    for case in cases:
-        inside, above, below, width, regret, p90, none, seconds = coverage(case, draws)
-        found.append(inside)
-        print(
-            f"{case!s:58} {100 * inside:4.1f} % {100 * above:4.1f}  {100 * below:4.1f}  "
-            f"{width:5.2f} {100 * regret:5.1f} % {100 * p90:5.1f} % "
-            f"{none:4d} {1e3 * seconds:4.0f} ms",
-            flush=True,
-        )
+    with multiprocessing.Pool(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        rows = pool.imap(functools.partial(coverage, draws=draws), cases)
+        for case, (inside, above, below, width, regret, p90, none, seconds) in zip(
+            cases, rows, strict=True
+        ):
+            found.append(inside)
+            print(
+                f"{case!s:58} {100 * inside:4.1f} % {100 * above:4.1f}  {100 * below:4.1f}  "
+                f"{width:5.2f} {100 * regret:5.1f} % {100 * p90:5.1f} % "
+                f"{none:4d} {1e3 * seconds:4.0f} ms",
+                flush=True,
+            )
     print(
         f"{name}: all draws {100 * statistics.mean(found):.1f} %, cases {100 * min(found):.0f} … "
         f"{100 * max(found):.0f} %, {sum(0.85 <= share <= 0.95 for share in found)} of "
