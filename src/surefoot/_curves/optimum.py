@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +29,9 @@ LEAST_NOISE, UNKNOWN_NOISE = 0.003, 0.05
 """Least noise of a log loss; the one that is assumed where there is one seed."""
 FEWEST_CURVES = 20
 """Curves that an interval needs."""
+SPREAD = 0.875
+"""How far the lowest points that are drawn scatter too much, for true curves are smoother than most
+that fit: intervals are narrower by this factor, in standard deviations of a normal law."""
 RESOLUTION = 0.07
 """Share of the distance of two rates below which no interval can know better."""
 
@@ -112,7 +116,9 @@ def fit_optimum(
     expected = np.exp(np.minimum(curves, data.level)).mean(axis=1)
     lowest = places[np.argmin(curves, axis=0)]
     slack = RESOLUTION * float(np.median(np.diff(x)))
-    low, high = np.quantile(lowest, [(1 - level) / 2, (1 + level) / 2], method="nearest")
+    normal = NormalDist()
+    upper = normal.cdf(SPREAD * normal.inv_cdf((1 + level) / 2))
+    low, high = np.quantile(lowest, [1 - upper, upper], method="nearest")
     open_low = bool(low == places[0] == x[0]) and not data.walls[0]
     open_high = bool(high == places[-1] == x[-1]) and not data.walls[1]
     low, high = max(low - slack, data.ends[0]), min(high + slack, data.ends[1])
