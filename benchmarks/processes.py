@@ -4,7 +4,7 @@
 ``python -c`` scripts, each of which loops over half of them in plain torch with one thread and
 times itself without its imports. Blocks alternate; a figure is the median of the blocks, with the
 least and the greatest. ``processes.py loop`` compares the loop with one written by hand, in seconds
-of the processor, member by member in turn.
+of the processor, member by member in turn, and shows what it takes to record the losses alone.
 """
 
 import os
@@ -19,7 +19,7 @@ from torch import nn
 
 import surefoot as sf
 from surefoot._engine.backends._backend import Job
-from surefoot._engine.backends.loop import Loop
+from surefoot._engine.backends.loop import Loop, as_member
 from surefoot._engine.backends.processes import Processes
 
 BLOCKS = 6
@@ -181,6 +181,30 @@ def loop_overhead():
     print(f"  for 100 updates more: {(medians[201] - medians[1]) / 2:.3f}")
 
 
+def recording():
+    """Show what it takes to keep losses and to put them into the member, against keeping none."""
+    medians = {}
+    for count in (0, 100, 1000):
+        values = [1.0 + number / 7 for number in range(count)]
+        blocks = []
+        for _ in range(40):
+            start = time.process_time()
+            for _ in range(100):
+                losses = []
+                for value in values:
+                    losses.append(value)  # noqa: PERF402  one by one, as a training does
+                as_member(0.1, 0, losses, 1.0)
+            blocks.append((time.process_time() - start) / 100 * 1e3)
+        medians[count] = statistics.median(blocks)
+    for count in (100, 1000):
+        extra = medians[count] - medians[0]
+        print(f"ms to record {count} losses: {extra:.4f}, for each 100: {extra * 100 / count:.4f}")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    loop_overhead() if sys.argv[1:] == ["loop"] else throughput()
+    if sys.argv[1:] == ["loop"]:
+        loop_overhead()
+        recording()
+    else:
+        throughput()

@@ -177,22 +177,25 @@ def map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
     """Return the batch, in new containers, with the function applied to all that is in them."""
     if isinstance(batch, torch.Tensor):
         return function(batch)
+    if isinstance(batch, (tuple, list)):
+        mapped = [map_leaves(function, value) for value in batch]
+        return type(batch)(*mapped) if hasattr(batch, "_fields") else type(batch)(mapped)
     if isinstance(batch, dict):
         return {key: map_leaves(function, value) for key, value in batch.items()}
     if isinstance(batch, UserDict):  # such as the BatchEncoding of Transformers
         new = copy.copy(batch)
         new.data = map_leaves(function, batch.data)
         return new
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(map_leaves(function, value) for value in batch))
-    if isinstance(batch, (list, tuple)):
-        return type(batch)(map_leaves(function, value) for value in batch)
     return function(batch)
 
 
 def copied(batch: Any) -> Any:
     """Return the batch with tensors of its own, so that it may be changed in place."""
-    return map_leaves(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, batch)
+    return map_leaves(_copy_of, batch)
+
+
+def _copy_of(leaf: Any) -> Any:
+    return leaf.clone() if isinstance(leaf, torch.Tensor) else leaf
 
 
 def sample_count(batch: Any) -> int:

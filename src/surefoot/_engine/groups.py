@@ -60,7 +60,10 @@ def read(optimizer: Optimizer) -> tuple[float, ...]:
 def write(optimizer: Optimizer, lrs: Sequence[float]) -> None:
     """Give each parameter group its learning rate; a tensor lr is filled in place."""
     for group, lr in zip(optimizer.param_groups, lrs, strict=True):
-        put(group, LR, lr)
+        if type(group["lr"]) is float:  # the usual case by itself, for this runs at every update
+            group["lr"] = lr
+        else:
+            put(group, LR, lr)
 
 
 def advance(groups: Iterable[dict[str, Any]], factor: float, before: float) -> list[float]:

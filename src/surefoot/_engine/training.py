@@ -103,15 +103,16 @@ class Training:
         groups.write(self.optimizer, [base * factor for base in self._base])
         self.optimizer.zero_grad()
         total = 0.0
-        first = len(self.losses) * trial.accumulate
-        for number in range(first, first + trial.accumulate):
+        parts = trial.accumulate
+        first = len(self.losses) * parts
+        for number in range(first, first + parts):
             loss = trial.compute_loss(self.model, self._batches[number])
             if not loss.requires_grad:
                 raise InputError(DETACHED)
-            total += float(loss.detach()) / trial.accumulate
+            total += loss.item() / parts
             if not math.isfinite(total):
                 break
-            (loss if trial.accumulate == 1 else loss / trial.accumulate).backward()
+            (loss if parts == 1 else loss / parts).backward()
         self.losses.append(total)
         if not math.isfinite(total):
             return
