@@ -15,11 +15,14 @@
 import dataclasses
 import functools
 import multiprocessing
+import os
 import statistics
 import sys
 import time
 import warnings
 from dataclasses import dataclass
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more would wait for each other
 
 import numpy as np
 import tasks
