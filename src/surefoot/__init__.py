@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from surefoot._watch import Watch as Watch
     from surefoot._watch import watch as watch
     from surefoot.errors import InputError as InputError
+    from surefoot.errors import Interrupted as Interrupted
     from surefoot.errors import SurefootError as SurefootError
     from surefoot.plots import plot as plot
     from surefoot.records import Cost as Cost
@@ -63,6 +64,7 @@ _HOME = {
     "Finding": "records",
     "InputError": "errors",
     "Interaction": "records",
+    "Interrupted": "errors",
     "RunLog": "records",
     "RunWriter": "records",
     "Schedule": "schedules",
@@ -84,6 +86,7 @@ __all__ = [
     "Finding",
     "InputError",
     "Interaction",
+    "Interrupted",
     "RunLog",
     "RunWriter",
     "Schedule",

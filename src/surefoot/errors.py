@@ -10,11 +10,16 @@ The tree::
     ├── StateError  (RuntimeError) things are not in the state that the call needs
     └── MissingExtraError (ImportError) an optional library is not installed
 
+    Interrupted (KeyboardInterrupt) Ctrl-C ended a sweep; it holds what was finished
+
 A message names the argument, says what was given and what is allowed, and ends with what to do.
 """
 
+from typing import Any
+
 __all__ = [
     "InputError",
+    "Interrupted",
     "LogError",
     "MissingExtraError",
     "ScheduleTextError",
@@ -65,3 +70,24 @@ class ScheduleTextError(InputError):
         column = position - start
         cut = max(0, column - 60)  # of a long line, the part around the place
         super().__init__(f"{message}\n  {line[cut : column + 40]}\n  {' ' * (column - cut)}^")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a sweep before all of its members had finished.
+
+    Args:
+        message: how far it had come.
+        result: what :func:`surefoot.sweep` would have returned, of the members that had finished;
+            None if none of them tells anything.
+
+    Example:
+        >>> try:
+        ...     raise Interrupted("12 of 42 members had finished.", "the U curve of these")
+        ... except KeyboardInterrupt as error:
+        ...     print(error.result)
+        the U curve of these
+    """
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        self.result = result
+        super().__init__(message)

@@ -152,9 +152,9 @@ def test_base_classes_have_one_public_abstract_method():
 
 def test_the_public_names_are_these_and_all_load():
     assert sorted(surefoot.__all__) == sorted([
-        "Cost", "Curve", "Diagnosis", "Finding", "InputError", "Interaction", "RunLog", "RunWriter",
-        "Schedule", "Scheduler", "Sensitivity", "Snapshot", "SurefootError", "Trial", "Verdict",
-        "Watch", "__version__", "diagnose", "discriminative", "errors", "find", "grid",
+        "Cost", "Curve", "Diagnosis", "Finding", "InputError", "Interaction", "Interrupted",
+        "RunLog", "RunWriter", "Schedule", "Scheduler", "Sensitivity", "Snapshot", "SurefootError",
+        "Trial", "Verdict", "Watch", "__version__", "diagnose", "discriminative", "errors", "find", "grid",
         "integrations", "layer_decay", "plot", "plots", "quantities", "read", "records", "report",
         "rules", "schedule", "schedules", "sweep", "watch",
     ])  # fmt: skip

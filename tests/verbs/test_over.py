@@ -168,6 +168,10 @@ def test_losses_of_two_kinds_are_called_loss():
 # ---------------------------------------------------------------- what is refused
 
 
+def of_size(size):
+    return bowl(size)
+
+
 def takes_anything(**settings):
     return bowl(settings["curvature"])
 
@@ -180,19 +184,25 @@ def takes_anything(**settings):
         (
             lambda curvature: bowl(1),
             {"curvatur": [1]},
-            "over names 'curvatur', .*did you mean 'curvature'",
+            "over gives 'curvatur', a setting that the function does .*did you mean 'curvature'",
         ),
-        (lambda size: bowl(1.0), {"batch": [1]}, "over names 'batch', .*it takes size"),
-        (lambda a, b: bowl(a), {"a": [1]}, "make_trial needs 'b': add it to over"),
-        (bowl, {"curvature": []}, r"over\['curvature'\] must be .* it is empty"),
-        (bowl, {"curvature": 3}, r"over\['curvature'\] must be a sequence of values, .* not 3"),
-        (bowl, {"curvature": "abc"}, r"over\['curvature'\] must be a sequence"),
-        (bowl, {"curvature": [1, 2, 1]}, "must hold distinct values; 1 is there twice"),
-        (bowl, {"curvature": [math.nan]}, "must hold text, finite numbers"),
-        (bowl, {"curvature": [torch.nn.ReLU]}, "give it a name, and let make_trial look"),
+        (lambda size: bowl(1.0), {"batch": [1]}, "over gives 'batch', .*it takes size"),
+        (lambda a, b: bowl(a), {"a": [1]}, "the function needs 'b': give it values in over"),
+        (bowl, {"curvature": []}, "over must give 'curvature' a sequence .* it is empty"),
+        (bowl, {"curvature": 3}, "over must give 'curvature' a sequence of values, .* not 3"),
+        (bowl, {"curvature": "abc"}, "over must give 'curvature' a sequence"),
+        (
+            bowl,
+            {"curvature": [1, 2, 1]},
+            "'curvature' values that differ from each other; 1 is there twice",
+        ),
+        (bowl, {"curvature": [math.nan]}, "must give 'curvature' text, finite numbers"),
+        (bowl, {"curvature": [torch.nn.ReLU]}, "give that a name, and let the function look"),
         (lambda a: 3, {"a": [1]}, "must return a surefoot.Trial; for a=1 it returned a int"),
-        (bowl(1.0), {"curvature": [1]}, "the first argument must be a function"),
-        (3, {"curvature": [1]}, "the first argument must be a function"),
+        (of_size, {"sise": [1]}, r"that of_size\(\) does not take; did you mean 'size'\?"),
+        (bowl, {"curvatur": [1]}, r"bowl\(\) needs 'curvature': give it values in over"),
+        (bowl(1.0), {"curvature": [1]}, "over needs a function that .* not a Trial"),
+        (3, {"curvature": [1]}, "over needs a function"),
     ],
 )
 def test_says_what_is_wrong(make, over, said):

@@ -52,10 +52,10 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def complain(message: str) -> None:
+def complain(message: str, mark: str = "surefoot") -> None:
     """Say on standard error what went wrong."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]surefoot:[/] {escape(message)}"
+        f"[bold red]{mark}:[/] {escape(message)}"
     )
 
 

@@ -1,6 +1,8 @@
 """``surefoot sweep``: the U curve of a trial, or one for each combination of some settings."""
 
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,13 +13,14 @@ from surefoot._cli.output import (
     OutOption,
     TaskArgument,
     check_out,
+    complain,
     draw,
     save_noun,
     say,
     show,
     tell_json,
 )
-from surefoot.errors import InputError
+from surefoot.errors import InputError, Interrupted
 from surefoot.records import Engine, Interaction, Sensitivity
 
 __all__ = ["command", "read_lrs", "read_over"]
@@ -80,22 +83,66 @@ def command(
     """
     check_out(out)
     need("torch", "to train")
-    from surefoot._cli.task import load_task, load_trial
-    from surefoot._sweep import sweep
-
     settings = read_over(over or [])
-    result = sweep(
-        load_task(task) if settings else load_trial(task),  # type: ignore[arg-type]
-        None if lrs is None else read_lrs(lrs),
-        over=settings or None,  # type: ignore[arg-type]
-        seeds=seeds,
-        refine=refine,
-        tolerance=tolerance,
-        backend=backend,
-        exact=exact,
-        randomness=randomness,
-        workers=workers,
-    )
+
+    def train() -> Sensitivity | Interaction:
+        from surefoot._cli.task import load_task, load_trial
+        from surefoot._sweep import sweep
+
+        return sweep(
+            load_task(task) if settings else load_trial(task),  # type: ignore[arg-type]
+            None if lrs is None else read_lrs(lrs),
+            over=settings or None,  # type: ignore[arg-type]
+            seeds=seeds,
+            refine=refine,
+            tolerance=tolerance,
+            backend=backend,
+            exact=exact,
+            randomness=randomness,
+            workers=workers,
+        )
+
+    result, interrupted = _run(train)
+    if result is not None:
+        _tell(result, out, json)
+    if interrupted:
+        complain(interrupted, mark="interrupted")
+        raise typer.Exit(INTERRUPTED)
+
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def _run(
+    train: Callable[[], Sensitivity | Interaction],
+) -> tuple[Sensitivity | Interaction | None, str]:
+    """Return the result, if there is one, and what is to be said of an interruption."""
+    try:
+        return train(), ""
+    except InputError as error:
+        said = _in_options(str(error))
+        if said == str(error):
+            raise
+        raise InputError(said) from error
+    except Interrupted as error:
+        said, result = str(error), error.result
+    except KeyboardInterrupt:
+        return None, "no member had finished."
+    if result is None:
+        return None, said
+    where = result.reason.partition(". ")[0].removeprefix("Interrupted ")
+    return result, f"{where}; this is what had finished."
+
+
+def _in_options(said: str) -> str:
+    """Return what an error says of the argument ``over``, said of the option."""
+    said = f"--{said}" if said.startswith("over ") else said
+    return said.replace(": give it values in over,", ": give it values with --over,")
+
+
+def _tell(result: Sensitivity | Interaction, out: Path | None, json: bool) -> None:
+    """Save, and print the document, or the figure, the table and the cost."""
     files = [] if out is None else save_noun(result, out, table=result.table())
     if json:
         tell_json(result)

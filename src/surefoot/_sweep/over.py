@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from surefoot._base.progress import Callback, ProgressOption, track
 from surefoot._engine.trial import Trial
-from surefoot.errors import InputError
+from surefoot.errors import InputError, Interrupted
 from surefoot.records import Cell, Cost, Failure, Interaction, Sensitivity
 from surefoot.records.interaction import label
 
@@ -18,6 +18,9 @@ __all__ = ["MakeTrial", "SweepOne", "sweep_over"]
 
 MakeTrial = Callable[..., Trial]
 SweepOne = Callable[[Trial, Callback], Sensitivity]
+
+INTERRUPTED = "interrupted"
+"""The error of settings that were not swept, or whose sweep has no result, for Ctrl-C."""
 
 
 def sweep_over(
@@ -31,7 +34,8 @@ def sweep_over(
     All trials are made first, so that a mistake in one of them costs no training. Then each is
     swept, in the order of ``itertools.product``. Where a sweep raises an exception the others
     still run, and its settings and its error stand in ``failures``; if all fail the first of
-    these exceptions is raised.
+    these exceptions is raised. Where one is interrupted no others run: what finished is in the
+    exception, with the U curve of the sweep that was under way.
 
     Args:
         make_trial: function of the settings, by name, that returns a Trial.
@@ -42,25 +46,26 @@ def sweep_over(
 
     Raises:
         InputError: an argument is not what is allowed, or every sweep failed in this way.
+        Interrupted: there was a KeyboardInterrupt.
     """
     settings = _combinations(make_trial, over)
     trials = [_made(make_trial, one) for one in settings]
-    cells: list[Cell] = []
-    failures: list[Failure] = []
-    errors: list[Exception] = []
+    done = _Done(tuple(over), settings, trials)
     with track(progress, "sweeps", sum(trial.steps for trial in trials)) as advance:
         for number, (one, trial) in enumerate(zip(settings, trials, strict=True)):
             text = f"{label(one)} ({number + 1} of {len(trials)})"
             bar = _Share(trial.steps, text, advance)
             try:
-                cells.append(Cell(one, sweep_one(_named(trial, one), bar.show)))
+                done.cells.append(Cell(one, sweep_one(_named(trial, one), bar.show)))
+            except KeyboardInterrupt as error:
+                raise done.interrupted(number, error) from error
             except Exception as error:
-                errors.append(error)
-                failures.append(Failure(one, f"{type(error).__name__}: {error}"))
+                done.errors.append(error)
+                done.failures.append(Failure(one, f"{type(error).__name__}: {error}"))
             bar.finish()
-    if not cells:
-        raise errors[0]
-    return _interaction(tuple(over), cells, failures, trials[0].name)
+    if not done.cells:
+        raise done.errors[0]
+    return done.result()
 
 
 class _Share:
@@ -91,8 +96,8 @@ class _Share:
 def _combinations(make_trial: object, over: object) -> list[dict[str, Any]]:
     if isinstance(make_trial, Trial) or not callable(make_trial):
         raise InputError(
-            "with over, the first argument must be a function that takes the settings and returns "
-            f"a surefoot.Trial, such as make_trial(batch_size), not a {type(make_trial).__name__}."
+            "over needs a function that takes the settings and returns a surefoot.Trial, such as "
+            f"make_trial(batch_size), not a {type(make_trial).__name__}."
         )
     if not isinstance(over, Mapping) or not over:
         raise InputError(
@@ -115,18 +120,25 @@ def _check_names(make_trial: Callable[..., Any], names: list[str]) -> None:
     positional = (kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL)
     taken = [n for n, p in parameters.items() if p.kind not in (*positional, kinds.VAR_KEYWORD)]
     anything = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
+    called = _called(make_trial)
     for name in [] if anything else names:
         if name not in taken:
             close = difflib.get_close_matches(name, taken, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(taken)}."
-            raise InputError(f"over names {name!r}, which make_trial does not take; {hint}")
+            hint = f"it takes {', '.join(taken)}" if taken else "it takes none by name"
+            hint = f"did you mean {close[0]!r}?" if close else f"{hint}."
+            raise InputError(f"over gives {name!r}, a setting that {called} does not take; {hint}")
     for name in taken:
         if parameters[name].default is kinds.empty and name not in names:
-            raise InputError(f"make_trial needs {name!r}: add it to over, or give it a default.")
+            raise InputError(f"{called} needs {name!r}: give it values in over, or a default.")
+
+
+def _called(make_trial: Callable[..., Any]) -> str:
+    name = getattr(make_trial, "__name__", "")
+    return f"{name}()" if name.isidentifier() else "the function"
 
 
 def _checked(name: str, values: Any) -> list[Any]:
-    example = f"over[{name!r}] must be a sequence of values, such as [16, 64]"
+    example = f"over must give {name!r} a sequence of values, such as [16, 64]"
     if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
         raise InputError(f"{example}, not {values!r:.60}.")
     found: list[Any] = [_scalar(name, value) for value in cast("Iterable[Any]", values)]
@@ -134,7 +146,10 @@ def _checked(name: str, values: Any) -> list[Any]:
         raise InputError(f"{example}; it is empty.")
     twice = [value for index, value in enumerate(found) if value in found[:index]]
     if twice:
-        raise InputError(f"over[{name!r}] must hold distinct values; {twice[0]!r} is there twice.")
+        raise InputError(
+            f"over must give {name!r} values that differ from each other; {twice[0]!r} is there "
+            "twice."
+        )
     return found
 
 
@@ -145,8 +160,8 @@ def _scalar(name: str, value: Any) -> Any:
     if plain is None or is_finite or isinstance(plain, (str, int)):
         return plain
     raise InputError(
-        f"over[{name!r}] must hold text, finite numbers, truth values or None, not "
-        f"{value!r:.60}: give it a name, and let make_trial look the object up."
+        f"over must give {name!r} text, finite numbers, truth values or None, not "
+        f"{value!r:.60}: give that a name, and let the function look it up."
     )
 
 
@@ -154,8 +169,8 @@ def _made(make_trial: MakeTrial, settings: Mapping[str, Any]) -> Trial:
     trial: object = make_trial(**settings)
     if not isinstance(trial, Trial):
         raise InputError(
-            f"make_trial must return a surefoot.Trial; for {label(settings)} it returned a "
-            f"{type(trial).__name__}."
+            f"{_called(make_trial)} must return a surefoot.Trial; for {label(settings)} it "
+            f"returned a {type(trial).__name__}."
         )
     return trial
 
@@ -164,33 +179,71 @@ def _named(trial: Trial, settings: Mapping[str, Any]) -> Trial:
     return dataclasses.replace(trial, name=", ".join(filter(None, [trial.name, label(settings)])))
 
 
-def _interaction(
-    names: tuple[str, ...], cells: list[Cell], failures: list[Failure], name: str
-) -> Interaction:
-    found = [cell.sensitivity for cell in cells]
-    metrics = {one.metric for one in found}
-    result = Interaction(
-        names=names,
-        cells=tuple(cells),
-        reason="",
-        cost=Cost(
-            updates=sum(one.cost.updates for one in found),
-            seconds=sum(one.cost.seconds for one in found),
-            trainings=sum(one.cost.trainings for one in found),
-        ),
-        name=name,
-        metric=metrics.pop() if len(metrics) == 1 else "loss",
-        failures=tuple(failures),
-    )
-    return dataclasses.replace(result, reason=_sentences(result))
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """What became of the sweeps so far.
+
+    Args:
+        names: of the settings.
+        settings: of each sweep.
+        trials: of each sweep.
+    """
+
+    names: tuple[str, ...]
+    settings: list[dict[str, Any]]
+    trials: list[Trial]
+    cells: list[Cell] = dataclasses.field(default_factory=list[Cell])
+    failures: list[Failure] = dataclasses.field(default_factory=list[Failure])
+    errors: list[Exception] = dataclasses.field(default_factory=list[Exception])
+
+    def result(self, interrupted: str = "") -> Interaction:
+        """Return the U curves so far; the reason begins with what interrupted them."""
+        found = [cell.sensitivity for cell in self.cells]
+        metrics = {one.metric for one in found}
+        result = Interaction(
+            names=self.names,
+            cells=tuple(self.cells),
+            reason="",
+            cost=Cost(
+                updates=sum(one.cost.updates for one in found),
+                seconds=sum(one.cost.seconds for one in found),
+                trainings=sum(one.cost.trainings for one in found),
+            ),
+            name=self.trials[0].name,
+            metric=metrics.pop() if len(metrics) == 1 else "loss",
+            failures=tuple(self.failures),
+        )
+        said = [interrupted] if interrupted else []
+        return dataclasses.replace(result, reason=" ".join([*said, *_sentences(result)]))
+
+    def interrupted(self, number: int, error: KeyboardInterrupt) -> Interrupted:
+        """Return what ends everything in the sweep of that number, with what finished."""
+        begun, *rest = self.settings[number:]
+        partial: Sensitivity | None = getattr(error, "result", None)
+        if partial is None:
+            rest.insert(0, begun)
+        else:
+            self.cells.append(Cell(begun, partial))
+        self.failures.extend(Failure(one, INTERRUPTED) for one in rest)
+        said = f"Sweep interrupted in number {number + 1} of {len(self.settings)}, {label(begun)}"
+        if not self.cells:
+            return Interrupted(f"{said}, before any of its members had finished.")
+        return Interrupted(
+            f"{said}; what had finished is in .result of this exception.",
+            self.result(f"Interrupted in sweep {number + 1} of {len(self.settings)}."),
+        )
 
 
-def _sentences(result: Interaction) -> str:
+def _sentences(result: Interaction) -> list[str]:
     """Return how the best rate moves with each name, and what to mend."""
     said = [result.law(name) for name in result.names]
     for cell in result.cells:
-        beyond = cell.sensitivity.extend_to
-        if beyond is not None:
+        beyond, reason = cell.sensitivity.extend_to, cell.sensitivity.reason
+        if reason.startswith("Interrupted"):
+            said.append(f"At {label(cell.settings)}: {reason.partition('. ')[0]}.")
+        elif beyond is not None:
             said.append(f"At {label(cell.settings)} the grid ends too early: go to {beyond:.2g}.")
-    said += [f"{label(one.settings)} failed: {one.error.rstrip('.')}." for one in result.failures]
-    return " ".join(said)
+    failed = [one for one in result.failures if one.error != INTERRUPTED]
+    missing = [label(one.settings) for one in result.failures if one.error == INTERRUPTED]
+    said += [f"{label(one.settings)} failed: {one.error.rstrip('.')}." for one in failed]
+    return [*said, f"Not swept: {'; '.join(missing)}."] if missing else said

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, overload
 
@@ -17,8 +17,8 @@ from surefoot._engine.trial import Trial
 from surefoot._sweep.grid import check_lrs, default_grid, midpoints
 from surefoot._sweep.over import MakeTrial, sweep_over
 from surefoot._sweep.reading import read_sensitivity
-from surefoot.errors import InputError
-from surefoot.records import Cost, Interaction, Member, Sensitivity
+from surefoot.errors import InputError, Interrupted
+from surefoot.records import Cost, Engine, Interaction, Member, Sensitivity
 
 __all__ = ["sweep"]
 
@@ -109,6 +109,8 @@ def sweep(
         InputError: an argument is not what is allowed, no member stayed finite, or the backend
             asked for cannot train the trial.
         Exception: what the trial's own code raises, if it does so in every member.
+        Interrupted: Ctrl-C, or another KeyboardInterrupt; the result of the members that had
+            finished is its ``result``.
 
     Example:
         >>> import torch, surefoot as sf
@@ -136,7 +138,8 @@ def sweep(
         raise InputError(f"exact must be True, False or None, not {exact!r}.")
     if over is None:
         if not isinstance(trial, Trial):
-            raise InputError(f"trial must be a surefoot.Trial, not a {type(trial).__name__}.")
+            hint = "; a function of settings needs over" if callable(trial) else ""
+            raise InputError(f"trial must be a surefoot.Trial, not a {type(trial).__name__}{hint}.")
         return _sweep_one(trial, options, progress)
     rates = options.lrs
 
@@ -164,32 +167,60 @@ class _Options:
 
 def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sensitivity:
     started = time.perf_counter()
-    usual = groups.default_lr(check_rates(trial))
-    rates = options.lrs or default_grid(usual)
+    usual = _default_lrs(trial)
+    rates = options.lrs or usual
     every = range(trial.seed, trial.seed + options.seeds)
     job = Job(
         trial, [(lr, seed) for seed in every for lr in rates], options.randomness, options.exact
     )
-    untrained = [untrained_loss(trial, seed, job.batches[seed]) for seed in every]
     count = (len(rates) + 2 * options.refine * (len(rates) > 1)) * options.seeds
-    with track(progress, f"sweep {trial.name}".strip(), trial.steps * count) as advance:
-        tell = _Teller(advance, count)
-        members, engine = run_job(job, options.backend, options.workers, tell)
-        if all(member.error for member in members):
-            raise_again(job, members)
-        for _ in range(options.refine):
-            members += _refined(job, members, options, tell)
-        tell.finish(trial.steps * count)
-    updates = sum(member.updates for member in members)
-    return read_sensitivity(
-        members,
-        untrained=sum(untrained) / len(untrained),
-        tolerance=options.tolerance,
-        metric=trial.metric,
-        cost=Cost(updates, time.perf_counter() - started, updates / trial.steps),
-        steps=trial.steps,
-        name=trial.name,
-        engine=engine,
+    tell = _Teller(count)
+    untrained: list[float] = []
+    engine: Engine | None = None
+
+    def read(members: Sequence[Member]) -> Sensitivity:
+        updates = sum(member.updates for member in members)
+        return read_sensitivity(
+            members,
+            untrained=sum(untrained) / len(untrained),
+            tolerance=options.tolerance,
+            metric=trial.metric,
+            cost=Cost(updates, time.perf_counter() - started, updates / trial.steps),
+            steps=trial.steps,
+            name=trial.name,
+            engine=engine,
+        )
+
+    try:
+        untrained += [untrained_loss(trial, seed, job.batches[seed]) for seed in every]
+        with track(progress, f"sweep {trial.name}".strip(), trial.steps * count) as tell.advance:
+            members, engine = run_job(job, options.backend, options.workers, tell)
+            if all(member.error for member in members):
+                raise_again(job, members)
+            for _ in range(options.refine):
+                tell.keep()
+                members += _refined(job, members, options, tell)
+            tell.finish(trial.steps * count)
+    except KeyboardInterrupt as error:
+        raise _interrupted(tell.finished, count, read) from error
+    return read(members)
+
+
+def _interrupted(
+    members: Sequence[Member], count: int, read: Callable[[Sequence[Member]], Sensitivity]
+) -> Interrupted:
+    """Return what ends a sweep that was interrupted, with the U curve of what had finished."""
+    if not members:
+        return Interrupted("Sweep interrupted before any of its members had finished.")
+    done = f"{len(members)} of {count} members"
+    try:
+        result = read(sorted(members, key=lambda member: (member.seed, member.lr)))
+    except InputError as error:
+        return Interrupted(f"Sweep interrupted: {done} had finished, without a result. {error}")
+    reason = f"Interrupted after {done}. {result.reason}"
+    return Interrupted(
+        f"Sweep interrupted: {done} had finished; they are in .result of this exception.",
+        replace(result, reason=reason),
     )
 
 
@@ -215,25 +246,34 @@ def _refined(
 
 
 class _Teller:
-    """Turns what a backend reports into progress with the best so far.
+    """Remembers what a backend reports as finished, and shows it as progress.
 
     Args:
-        advance: told of the updates.
         count: how many members there will be.
     """
 
-    def __init__(self, advance: Advance, count: int) -> None:
-        self._advance = advance
+    def __init__(self, count: int) -> None:
+        self.advance: Advance = lambda _work, _text: None
         self._count = count
         self._updates = 0
-        self._losses: dict[tuple[float, int], float] = {}
+        self._kept: list[Member] = []
+        self._new: dict[tuple[float, int], Member] = {}
 
     def __call__(self, updates: int, finished: Sequence[Member]) -> None:
         if updates < 0:  # another backend begins again
-            self._losses.clear()
+            self._new.clear()
         self._updates += updates
-        self._losses |= {(member.lr, member.seed): member.loss for member in finished}
-        self._advance(updates, self._text())
+        self._new |= {(member.lr, member.seed): member for member in finished}
+        self.advance(updates, self._text())
+
+    @property
+    def finished(self) -> list[Member]:
+        """Every member that finished."""
+        return [*self._kept, *self._new.values()]
+
+    def keep(self) -> None:
+        """Hold on to what finished, whatever begins again after this."""
+        self._kept, self._new = self.finished, {}
 
     def finish(self, total: int) -> None:
         """Count what was planned and is not there to be made."""
@@ -241,8 +281,9 @@ class _Teller:
             self(total - self._updates, [])
 
     def _text(self) -> str:
-        if not self._losses:
+        found = self.finished
+        if not found:
             return ""
-        best = min(self._losses, key=self._losses.__getitem__)
-        rate = f"{best[0]:.3g}" if math.isfinite(self._losses[best]) else "none"
-        return f"{len(self._losses)} of {self._count}, best so far {rate}"
+        best = min(found, key=lambda member: member.loss)
+        rate = f"{best.lr:.3g}" if math.isfinite(best.loss) else "none"
+        return f"{len(found)} of {self._count}, best so far {rate}"
