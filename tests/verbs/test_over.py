@@ -10,6 +10,7 @@ from torch.nn.functional import mse_loss
 
 import surefoot as sf
 from surefoot import InputError
+from surefoot._engine.source import load_task
 from surefoot._sweep.over import sweep_over
 
 LRS = sf.grid(1e-3, 10.0, per_decade=6)
@@ -163,6 +164,48 @@ def test_losses_of_two_kinds_are_called_loss():
         return bowl(1.0, **({} if validate else {"validate": None}))
 
     assert sf.sweep(make, [0.1, 0.5], over={"validate": [True, False]}, seeds=1).metric == "loss"
+
+
+MODULE = """
+import threading
+import torch
+import surefoot as sf
+
+DATA = [(torch.ones(4, 1), torch.full((4, 1), 3.0))]
+
+
+def make(size, kind="plain"):
+    lock = threading.Lock()  # which cannot be pickled, so that a worker has to make its own
+
+    def objective(model, batch):
+        with lock:
+            return torch.nn.functional.mse_loss(model(batch[0]), batch[1]) * size
+
+    return sf.Trial(
+        model=lambda: torch.nn.Linear(1, 1, bias=False),
+        optimizer=lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr),
+        train=DATA,
+        objective=objective,
+        steps=3,
+        name="locked",
+    )
+"""
+
+
+def test_workers_make_the_trials_of_a_file_themselves(tmp_path):
+    path = tmp_path / "locked_task.py"
+    path.write_text(MODULE)
+    make = load_task(f"{path}:make")
+    spread, alone = (
+        sf.sweep(make, [0.01, 0.1], over={"size": [1, 2]}, seeds=1, backend=backend, workers=1)
+        for backend in ("processes", "loop")
+    )
+    assert spread.failures == ()
+    for one, other in zip(spread.cells, alone.cells, strict=True):
+        assert one.sensitivity.points == other.sensitivity.points
+        assert one.sensitivity.name == f"locked, size={one.settings['size']}"
+    first, second = (cell.sensitivity.best.loss for cell in spread.cells)
+    assert first != second
 
 
 # ---------------------------------------------------------------- what is refused

@@ -13,7 +13,7 @@ from typing import Any
 from surefoot._engine.trial import Trial
 from surefoot.errors import SurefootError, TaskError
 
-__all__ = ["Origin", "load_again", "load_task", "modules", "origin"]
+__all__ = ["Origin", "load_again", "load_task", "modules", "origin", "renamed"]
 
 _ORIGIN = "_origin"
 """Where a trial keeps its origin. It is no field, so that ``dataclasses.replace`` forgets it."""
@@ -76,6 +76,13 @@ def origin(trial: Trial) -> Origin | None:
     if found is None or not Path(found.file).is_file():
         return None
     return found if Path(found.file).stat().st_mtime_ns == found.written else None
+
+
+def renamed(trial: Trial, name: str) -> Trial:
+    """Return the trial under another name, which changes nothing of where it can be loaded."""
+    found = origin(trial)
+    named = replace(trial, name=name)
+    return named if found is None else _remember(named, found)
 
 
 def load_again(found: Origin) -> Trial:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from surefoot._base.progress import Callback, ProgressOption, track
+from surefoot._engine.source import renamed
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError, Interrupted
 from surefoot.records import Cell, Cost, Failure, Interaction, Sensitivity
@@ -176,7 +177,7 @@ def _made(make_trial: MakeTrial, settings: Mapping[str, Any]) -> Trial:
 
 
 def _named(trial: Trial, settings: Mapping[str, Any]) -> Trial:
-    return dataclasses.replace(trial, name=", ".join(filter(None, [trial.name, label(settings)])))
+    return renamed(trial, ", ".join(filter(None, [trial.name, label(settings)])))
 
 
 @dataclasses.dataclass(frozen=True)
