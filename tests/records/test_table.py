@@ -17,9 +17,9 @@ ROWS = [[0.001, 0.5, 3, "x"], [0.1, 1 / 3, 3, ""], [10.0, math.inf, 3, "a <b> [r
 TABLE = Table(["lr", "loss", "seeds", "note"], ROWS, "digits", best=1, bad=[2])
 
 
-def shown(table, **options):
+def shown(table, width=100, **options):
     stream = io.StringIO()
-    Console(file=stream, width=100, **options).print(table)
+    Console(file=stream, width=width, **options).print(table)
     return stream.getvalue()
 
 
@@ -105,3 +105,69 @@ def test_a_rate_that_failed_says_why_in_a_column_of_its_own():
     assert table.columns[-1] == "error"
     assert [row[-1] for row in table.rows] == ["", "ValueError: no"]
     assert (table.best, table.bad) == (0, (1,))
+
+
+# ---------------------------------------------------------------- errors, and narrow terminals
+
+ERROR = "RuntimeError: mat1 and mat2 shapes\n  cannot be multiplied (4x10 and 16x10)"
+ONE_LINE = "RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x10 and 16x10)"
+NAMES = ["batch_size", "kind", "best lr", "low", "high", "loss", "basin low", "basin high"]
+WIDE = Table(
+    [*NAMES, "diverges at", "error"],
+    [
+        [8, "SGD", 0.031234, 0.012345, 0.1, 0.81234, 0.031234, 0.0612, 1.0, ""],
+        [16, "SGD", 0.061234, 0.022345, 0.2, 0.82345, 0.061234, 0.1212, 2.0, "interrupted"],
+        [32, "SGD", *[None] * 7, ERROR],
+        [64, "SGD", *[None] * 7, ERROR],
+    ],
+    best=0,
+    bad=[2, 3],
+)
+
+
+def test_errors_stand_below_each_once_and_on_one_line():
+    *rows, first, second = str(WIDE).splitlines()
+    assert rows[0].split()[-2:] == ["diverges", "at"]
+    assert [row.split()[-1] for row in rows[1:]] == ["★", "[1]", "[2]", "[2]"]
+    assert [first, second] == ["[1] interrupted", f"[2] {ONE_LINE}"]
+    assert f"<td>{ONE_LINE}</td>" in WIDE._repr_html_()
+    assert pd.read_csv(io.StringIO(WIDE.to_csv()))["error"].iloc[-1] == ERROR
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_terminal_breaks_no_number_and_no_error_into_syllables(width):
+    lines = shown(WIDE, width).splitlines()
+    assert max(map(len, lines)) <= width
+    rule = next(i for i, line in enumerate(lines) if "───" in line)
+    best, other, *_ = lines[rule + 1 :]
+    assert best.split()[:3] == ["8", "SGD", "0.03123"]
+    assert best.split()[-1] == "★"
+    assert other.split()[-1] == "[1]"
+    assert [line.split()[0] for line in lines[rule + 1 : rule + 5]] == ["8", "16", "32", "64"]
+    notes = lines[next(i for i, line in enumerate(lines) if line.startswith("[1]")) :]
+    assert " ".join(" ".join(notes).split()) == f"[1] interrupted [2] {ONE_LINE}"
+    assert len(notes) <= 2 + 90 // width
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(60, "diverges at"), (120, None)])
+def test_columns_without_room_are_named(width, left_out):
+    text = " ".join(shown(WIDE, width).split())
+    assert ("No room for" in text) == (left_out is not None)
+    assert left_out is None or f"{left_out}." in text
+
+
+def test_headings_wrap_before_columns_drop_out():
+    wide, narrow = shown(WIDE, 120), shown(WIDE, 80)
+    assert "basin high" in wide
+    assert "basin high" not in narrow
+    assert "No room" not in narrow
+
+
+def test_long_words_are_folded_between_words():
+    words = "stochastic gradient descent and momentum"
+    table = Table(["optimizer", *NAMES[2:]], [[words, *[0.123456] * 6]])
+    text = shown(table, 70)
+    assert "stochastic" in text
+    assert "momentum" in text
+    assert text.count("0.1235") == 6
+    assert shown(Table(["lr", "error"], []), 40).split()[0] == "lr"

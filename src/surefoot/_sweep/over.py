@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from surefoot._base.progress import Callback, ProgressOption, track
+from surefoot._engine.said import one_line
 from surefoot._engine.source import renamed
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError, Interrupted
@@ -62,7 +63,7 @@ def sweep_over(
                 raise done.interrupted(number, error) from error
             except Exception as error:
                 done.errors.append(error)
-                done.failures.append(Failure(one, f"{type(error).__name__}: {error}"))
+                done.failures.append(Failure(one, one_line(error)))
             bar.finish()
     if not done.cells:
         raise done.errors[0]

@@ -14,6 +14,9 @@ from surefoot.errors import InputError
 __all__ = ["Table"]
 
 _MARK = "★"
+_ERROR = "error"  # name of a last column that is shown as notes below the table
+_BETWEEN = 2  # characters between two columns
+_FOLDED = 12  # characters to which a column of text may be folded
 _STYLES = {"best": "bold green", "bad": "red"}
 _CSS = {"best": "font-weight:bold;color:green", "bad": "color:#b00"}
 
@@ -21,6 +24,8 @@ _CSS = {"best": "font-weight:bold;color:green", "bad": "color:#b00"}
 @dataclass(frozen=True)
 class Table:
     """Rows of plain values: numbers stay numbers, and each view has its own way to write them.
+
+    Text and terminals show what stands in a last column ``error`` as notes below the rows.
 
     Args:
         columns: their names, each another.
@@ -82,23 +87,27 @@ class Table:
         return pandas.DataFrame(list(self.rows), columns=list(self.columns))
 
     def __str__(self) -> str:
-        shown = [self.columns, *(row for _, row in self._written())]
-        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        columns, rows, notes = self._with_notes()
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
         lines = [self.title] if self.title else []
-        for index, row in enumerate(shown):
+        for row in (columns, *rows):
             cells = [
                 cell.rjust(width) if right else cell.ljust(width)
-                for cell, width, right in zip(row, widths, self._numeric(), strict=True)
+                for cell, width, right in zip(row, widths, self._aligned_right(), strict=False)
             ]
-            cells += [_MARK] if index and index - 1 == self.best else []
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+            lines.append("  ".join([*cells, *row[len(cells) :]]).rstrip())
+        return "\n".join([*lines, *notes])
 
-    def __rich__(self) -> Any:
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        """Yield what rich shows: in a narrow terminal headings wrap, and last columns drop out."""
         from rich.box import SIMPLE_HEAD
         from rich.markup import escape
         from rich.table import Table as RichTable
+        from rich.text import Text
 
+        columns, rows, notes = self._with_notes()
+        right = [*self._aligned_right(), False][: len(columns)]
+        shown, is_narrow = _fitting(columns, rows, right, options.max_width)
         table = RichTable(
             title=escape(self.title) or None,
             title_justify="left",
@@ -106,14 +115,24 @@ class Table:
             padding=(0, 1, 0, 0),
             pad_edge=False,
         )
-        for column, right in zip(self.columns, self._numeric(), strict=True):
-            table.add_column(escape(column), justify="right" if right else "left", overflow="fold")
-        if self.best is not None:
-            table.add_column("")
-        for kind, row in self._written():
-            marks = [] if self.best is None else [_MARK if kind == "best" else ""]
-            table.add_row(*map(escape, row), *marks, style=_STYLES.get(kind))
-        return table
+        for index in shown:
+            table.add_column(
+                escape(_heading(columns[index]) if is_narrow else columns[index]),
+                justify="right" if right[index] else "left",
+                overflow="fold",
+                no_wrap=right[index] or not columns[index],  # a number must stay in one line
+            )
+        for row, (kind, _) in zip(rows, self._written(), strict=True):
+            table.add_row(*(escape(row[index]) for index in shown), style=_STYLES.get(kind))
+        yield table
+        left_out = [column for index, column in enumerate(columns) if index not in shown]
+        if left_out:
+            yield Text(f"No room for: {', '.join(left_out)}.")
+        below = RichTable.grid(padding=(0, 1, 0, 0))
+        for note in notes:
+            below.add_row(*map(escape, note.split(" ", 1)))
+        if notes:
+            yield below
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(column)}</th>" for column in self.columns)
@@ -131,7 +150,30 @@ class Table:
             kind = "best" if index == self.best else "bad" if index in self.bad else ""
             yield kind, [_words(value) for value in row]
 
-    def _numeric(self) -> list[bool]:
+    def _with_notes(self) -> tuple[list[str], list[list[str]], list[str]]:
+        """Return columns, rows and notes: errors, which are long, stand below the table.
+
+        A last column without a name has the star of the best and the numbers of the notes.
+        """
+        last = len(self.columns) - (_ERROR in self.columns[-1:])
+        notes: list[str] = []
+        marks: list[str] = []
+        rows: list[list[str]] = []
+        for kind, row in self._written():
+            mark = _MARK if kind == "best" else ""
+            for said in row[last:]:
+                if said and said not in notes:
+                    notes.append(said)
+                mark += f"[{notes.index(said) + 1}]" if said else ""
+            marks.append(mark)
+            rows.append(row[:last])
+        columns = list(self.columns[:last])
+        if any(marks):
+            columns.append("")
+            rows = [[*row, mark] for row, mark in zip(rows, marks, strict=True)]
+        return columns, rows, [f"[{index + 1}] {said}" for index, said in enumerate(notes)]
+
+    def _aligned_right(self) -> list[bool]:
         """Return for each column whether it holds numbers, which are aligned right."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
         return [
@@ -141,8 +183,35 @@ class Table:
         ]
 
 
+def _fitting(
+    columns: list[str], rows: list[list[str]], right: list[bool], width: int
+) -> tuple[list[int], bool]:
+    """Return which columns there is room for, and whether their headings have to wrap.
+
+    A column of text may be folded down to some width, one of numbers may not.
+    """
+    cells = [max(map(len, column), default=0) for column in zip(*rows, strict=True)]
+    cells = cells or [0] * len(columns)
+    whole = [max(size, len(name)) for size, name in zip(cells, columns, strict=True)]
+    shown = list(range(len(columns)))
+    if sum(whole) + _BETWEEN * len(shown) <= width:
+        return shown, False
+    least = [
+        max(size if is_number else min(size, _FOLDED), *map(len, _heading(name).split("\n")))
+        for size, name, is_number in zip(cells, columns, right, strict=True)
+    ]
+    while len(shown) > 2 and sum(least[index] + _BETWEEN for index in shown) > width:
+        shown.pop(-1 if columns[shown[-1]] else -2)  # the one without a name holds the marks
+    return shown, True
+
+
+def _heading(name: str) -> str:
+    """Return the name of a column in several lines."""
+    return name.replace(" ", "\n").replace("_", "_\n")
+
+
 def _words(value: Any) -> str:
-    """Return a value as it is shown: a float with four digits, and no word for None."""
+    """Return a value as it is shown, on one line: a float with four digits, no word for None."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
