@@ -263,6 +263,46 @@ def turns_the_filter(model, lr):
     return optimizer
 
 
+class Late(nn.Module):
+    """Does something else from its tenth training call on, or in evaluation after that."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 8), nn.Linear(8, 3)
+        self.what, self.calls, self.seen = what, 0, []
+
+    def forward(self, x):
+        self.calls += self.training
+        found = torch.tanh(self.first(x))
+        if self.what == "hook" and found.requires_grad:
+            found.register_hook(lambda grad: grad.clamp(-0.02, 0.02))
+        if self.what == "list" and self.training:
+            self.seen.append(found.detach().mean())
+        if self.calls < 10:
+            return self.last(found)
+        if self.what == "clamp":
+            with torch.no_grad():
+                self.first.weight.clamp_(-0.1, 0.1)
+        if self.what == "buffer" and self.training:
+            self.register_buffer("kept", found.detach().mean(0))
+        if self.what == "list":
+            return self.last(found - torch.stack(self.seen).mean())
+        return self.last(found - self.kept if self.what == "buffer" else 0.5 * found)
+
+
+class Replacing(optim.SGD):
+    """Gives its parameters other tensors at the tenth step."""
+
+    made = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        super().step(closure)
+        self.made += 1
+        for p in self.param_groups[0]["params"] if self.made == 10 else ():
+            p.data = p.data * 0.5
+
+
 def penalized(model, batch):
     inputs = batch[0].clone().requires_grad_()
     found = model(inputs)
@@ -313,6 +353,15 @@ CASES = {
         "model": Scaled,
         "optimizer": lambda m, lr: optim.Adagrad(m.parameters(), lr=lr),
     },
+    "other from the tenth call on": {"model": lambda: Late("halve")},
+    "clamped from the tenth call on": {"model": lambda: Late("clamp")},
+    "a late buffer": {"model": lambda: Late("buffer")},
+    "a list that grows": {"model": lambda: Late("list")},
+    "a hook that does nothing yet": {
+        "model": lambda: Late("hook"),
+        "loss": lambda out, target: F.cross_entropy(out, target) / 10,
+    },
+    "tensors replaced late": {"optimizer": lambda m, lr: Replacing(m.parameters(), lr=lr)},
     "a running mean in an attribute": {"model": Mean},
     "a gradient penalty": {"loss": None, "objective": penalized},
     "a tensor lr": {
@@ -333,6 +382,8 @@ CASES = {
     },
 }
 FUSES = {
+    "other from the tenth call on",
+    "clamped from the tenth call on",
     "weights cached in eval",
     "weights merged in eval",
     "an optimizer with a rate of its own",

@@ -3,7 +3,10 @@
 import itertools
 import math
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +52,7 @@ class Sample:
         starts: their tensors before the first update.
         grads: the gradients of each update, of each member.
         seconds: what one update of one member takes.
+        hooked: whether their code gives tensors gradient hooks.
     """
 
     job: Job
@@ -57,6 +61,7 @@ class Sample:
     starts: list[dict[str, Tensor]]
     grads: list[list[dict[str, Tensor | None]]] = field(default_factory=list)
     seconds: float = 0.0
+    hooked: bool = False
 
 
 def sample(job: Job) -> Sample:
@@ -74,17 +79,36 @@ def sample(job: Job) -> Sample:
         starts = [_copied(training.model) for training in trainings]
         grads: list[list[dict[str, Tensor | None]]] = []
         seconds: list[float] = []
-        for _ in range(min(UPDATES, job.trial.steps)):
-            started = time.perf_counter()
-            for training in trainings:
-                training.advance(1, training.trial.factors(training.optimizer))
-            seconds.append((time.perf_counter() - started) / len(trainings))
-            grads.append([_grads(training.model) for training in trainings])
+        with _tensor_hooks() as hooks:
+            for _ in range(min(UPDATES, job.trial.steps)):
+                started = time.perf_counter()
+                for training in trainings:
+                    training.advance(1, training.trial.factors(training.optimizer))
+                seconds.append((time.perf_counter() - started) / len(trainings))
+                grads.append([_grads(training.model) for training in trainings])
     except InputError:
         raise
     except Exception as error:
         raise UnfitError(f"a member of it raised {brief(error)}") from error
-    return Sample(same, seed, trainings, starts, grads, min(seconds[1:], default=seconds[0]))
+    usual = min(seconds[1:], default=seconds[0])
+    return Sample(same, seed, trainings, starts, grads, usual, bool(hooks))
+
+
+@contextmanager
+def _tensor_hooks() -> Generator[list[bool]]:
+    """Yield a list that gets an entry for each gradient hook given to a tensor in the block."""
+    own = Tensor.register_hook
+    hooked: list[bool] = []
+
+    def register(tensor: Tensor, hook: Any) -> Any:
+        hooked.append(True)
+        return own(tensor, hook)
+
+    Tensor.register_hook = register  # type: ignore[method-assign]
+    try:
+        yield hooked
+    finally:
+        Tensor.register_hook = own  # type: ignore[method-assign]
 
 
 def check_agreement(alone: Sample) -> None:
@@ -94,6 +118,10 @@ def check_agreement(alone: Sample) -> None:
         UnfitError: they differ, or the trial cannot be fused.
         InputError: the trial keeps tensors where the loop then meets them.
     """
+    if (
+        alone.hooked
+    ):  # in a stack no tensor says that it requires a gradient, and none gets its hook
+        raise UnfitError("it gives tensors gradient hooks, which would not be called")
     try:
         _compare(alone)
     finally:
@@ -216,6 +244,8 @@ class _Comparison:
         ):
             lost = not math.isfinite(loss) and not math.isfinite(other)
             if not (lost or abs(loss - other) <= allowed):
+                if evaluated:
+                    raise UnfitError("its validation loss comes out different")
                 raise UnfitError(f"its loss comes out different at update {number}")
 
     def tensors(

@@ -16,6 +16,7 @@ from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
 from surefoot._engine.backends.updates import Exact, Quick, Updates, become_views, may_be_quick
 from surefoot._engine.random_state import RandomState
+from surefoot._engine.said import brief
 from surefoot._engine.training import DETACHED, first_change, judge, sums
 from surefoot.errors import InputError
 from surefoot.records import Member
@@ -164,6 +165,8 @@ class Shard:
                     self._update(self._factors(self.updates))
                     if pace is not None:
                         pace.update(count=len(self.lrs))
+        except UnfitError:
+            raise
         except Exception as error:
             raise UnfitError(reason(error)) from error
 
@@ -184,6 +187,7 @@ class Shard:
             raise UnfitError(
                 f"its optimizer changes the frozen parameter {changed!r}, as an average of others"
             )
+        self._updates.check()
         return [self._judged(index, losses) for index, losses in enumerate(self.curves())]
 
     def _judged(self, index: int, losses: list[float]) -> Member:
@@ -194,6 +198,8 @@ class Shard:
         except InputError:
             raise
         except Exception as error:
+            if self.stack.has_counted:  # it may miss what came to the model beside the counters
+                raise UnfitError(f"validation raised {brief(error)}") from error
             return as_member(lr, self.seed, losses, math.inf, error)
         return as_member(lr, self.seed, losses, loss)
 

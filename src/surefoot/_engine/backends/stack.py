@@ -16,6 +16,9 @@ __all__ = ["Stack"]
 
 Tensors = dict[str, Tensor]
 
+_PLAIN = (bool, int, float, str)
+"""Kinds of attributes in which a model counts, or says what state it is in."""
+
 
 class Stack:
     """The tensors of K models, and the loss of all of them in one call.
@@ -64,8 +67,13 @@ class Stack:
         }
 
     def member(self, index: int) -> nn.Module:
-        """Return a model of its own with copies of the tensors of one member."""
+        """Return a model of its own with copies of the tensors of one member.
+
+        Counters and flags, which are alike in all members, are those after the last update.
+        """
         model = copy.deepcopy(self._fresh)
+        for module, name, value in self._counted(model):
+            setattr(module, name, value)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if name in self.parameters:
@@ -73,6 +81,20 @@ class Stack:
             for name, buffer in model.named_buffers():
                 buffer.data = self._buffers[name].detach()[index].clone()
         return model
+
+    @property
+    def has_counted(self) -> bool:
+        """Whether training changed a counter or a flag in the model."""
+        return bool(self._counted(self._fresh))
+
+    def _counted(self, model: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+        """Return the modules of a model, and the numbers in them that training changed."""
+        return [
+            (own, name, value)
+            for own, trained in zip(model.modules(), self._model.modules(), strict=False)
+            for name, value in vars(trained).items()
+            if type(value) in _PLAIN and value != vars(own).get(name)
+        ]
 
     @contextmanager
     def _exchanged(self, tensors: Tensors) -> Generator[None]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
 from surefoot._engine import groups
+from surefoot._engine.backends._backend import UnfitError
 from surefoot._engine.random_state import RandomState
 
 __all__ = ["Exact", "Quick", "Updates", "become_views", "may_be_quick"]
@@ -38,6 +39,14 @@ class Updates(Protocol):
 
     def step(self, factor: float, clip_norm: float | None) -> None:
         """Update every member, at its base rates times ``factor``; gradients clipped before."""
+        ...
+
+    def check(self) -> None:
+        """Refuse optimizers that parted a member from the stacks.
+
+        Raises:
+            UnfitError: one gave a parameter another tensor.
+        """
         ...
 
 
@@ -84,6 +93,13 @@ class Exact:
                 random.restore()
             groups.write(optimizer, [lr * factor for lr in base])
             optimizer.step()
+
+    def check(self) -> None:
+        """See :class:`Updates`."""
+        for stack, parameters in self._views:
+            for view, parameter in zip(stack.detach().unbind(), parameters, strict=True):
+                if parameter.data_ptr() != view.data_ptr():
+                    raise UnfitError("its optimizer replaces the tensors of its parameters")
 
 
 def become_views(
@@ -157,6 +173,9 @@ class Quick:
         for move in self._moves:
             share = move.rate if factor == 1 else move.rate * factor
             torch.lerp(move.before, move.stack, share, out=move.stack)
+
+    def check(self) -> None:
+        """See :class:`Updates`; torch's own optimizers write in place."""
 
 
 class _Move:
