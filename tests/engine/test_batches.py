@@ -3,9 +3,10 @@ from collections import UserDict
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from surefoot import InputError
 from surefoot._engine.batches import Batches, checksum, map_leaves, sample_count, usual_window
@@ -206,6 +207,52 @@ def test_a_loader_with_lasting_workers_gives_the_same_whoever_iterated_it_before
     assert source._iterator is None
 
 
+@pytest.mark.parametrize("place", ["loader", "sampler", "batch sampler"])
+def test_a_generator_of_the_loader_or_its_sampler_follows_the_seed_and_is_put_back(place):
+    def source(generator):
+        if place == "loader":
+            return DataLoader(DATA, batch_size=4, shuffle=True, generator=generator)
+        sampler = RandomSampler(DATA, generator=generator)
+        if place == "sampler":
+            return DataLoader(DATA, batch_size=4, sampler=sampler)
+        return DataLoader(DATA, batch_sampler=BatchSampler(sampler, 4, drop_last=False))
+
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    before = [each.get_state() for each in generators]
+    one, other = (drawn(Batches(source(each), 3), 6) for each in generators)
+    assert one == other != drawn(Batches(source(generators[0]), 4), 6)
+    for each, state in zip(generators, before, strict=True):
+        assert torch.equal(each.get_state(), state)
+
+
+def test_a_loader_whose_lasting_workers_are_up_gives_what_it_gives_without_them():
+    options = {"num_workers": 1, "persistent_workers": True, "generator": torch.Generator()}
+    source = DataLoader(DATA, batch_size=4, shuffle=True, **options)
+    expected = drawn(Batches(source, 3), 2)
+    list(source)
+    assert source._iterator is not None
+    assert drawn(Batches(source, 3), 2) == expected
+
+
+@pytest.mark.parametrize("wrong", [0, 4, 8])
+def test_every_batch_that_was_let_go_is_checked_when_it_comes_again(wrong):
+    class Changes(Counted):
+        def __iter__(self):
+            for number, batch in enumerate(super().__iter__()):
+                yield batch + (self.passes > 1 and number == wrong)
+
+    batches = Batches(Changes(), 3, window=0)
+    all_of(batches, 10)
+    with pytest.raises(InputError, match=f"gives another batch {wrong} when"):
+        all_of(batches, 10)
+
+
+@pytest.mark.parametrize("free", [400, 2**40])
+def test_the_usual_window_is_of_what_is_free(monkeypatch, free):
+    monkeypatch.setattr("surefoot._engine.batches._free_memory", lambda: free)
+    assert usual_window() == (100 if free == 400 else 2 * 2**30)
+
+
 X = torch.arange(6.0)
 
 
@@ -222,6 +269,8 @@ X = torch.arange(6.0)
         (torch.tensor(1.0), torch.tensor(2.0)),
         ({"x": X, "y": 1}, {"x": X, "y": 2}),
         ((X, "a"), (X, "b")),
+        ((X, X + 1), (X + 2, X + 1)),
+        (np.arange(5000.0), np.arange(5000.0) * (np.arange(5000) < 4000)),
         (torch.zeros(9000), torch.ones(9000)),
     ],
 )

@@ -4,10 +4,11 @@ import copy
 import dataclasses
 import inspect
 import os
+import sys
 
 import pytest
 
-from surefoot import Trial
+from surefoot import InputError, Trial
 from surefoot._engine.source import load_again, load_task, modules, origin
 from surefoot.errors import TaskError
 
@@ -27,6 +28,9 @@ def make(*, steps=4, name="made"):
 
 def wrong():
     return 3
+
+class Kind:
+    pass
 
 trial = make(name="itself")
 """
@@ -101,6 +105,11 @@ def test_the_modules_that_were_run_are_known(file):
         ("homework.py:", "Name the trial as FILE.py:NAME"),
         ("nowhere.py:trial", "There is no file 'nowhere.py'"),
         ("homework.py:trail", "has no 'trail'. It has the trial 'trial'"),
+        ("homework.py:something", "has no 'something'. It has the trial 'trial'"),
+        (
+            "homework.py:Kind",
+            "must be a surefoot.Trial, or a function that returns one, not a type",
+        ),
         (
             "homework.py:sf",
             "must be a surefoot.Trial, or a function that returns one, not a module",
@@ -120,3 +129,28 @@ def test_a_function_that_makes_something_else_is_named(file):
         TaskError, match=r"homework.py:wrong must return a surefoot.Trial, not a in"
     ):
         make()
+
+
+def test_a_file_finds_its_neighbours_and_leaves_the_path_as_it_was(file):
+    (file.parent / "neighbour_of_homework.py").write_text("NAME = 'from next door'\n")
+    file.write_text(
+        f"import neighbour_of_homework\n{TASK}\ntrial = make(name=neighbour_of_homework.NAME)"
+    )
+    before = list(sys.path)
+    assert load_task(f"{file}:trial").name == "from next door"
+    assert sys.path == before
+    assert sys.modules["homework"].trial.name == "from next door"
+
+
+def test_what_surefoot_says_of_a_file_is_said_as_it_is(file):
+    file.write_text(TASK.replace("steps=steps", "steps=-1"))
+    with pytest.raises(InputError, match=r"^steps must") as said:
+        load_task(f"{file}:trial")
+    assert not isinstance(said.value, TaskError)
+
+
+def test_the_origin_holds_from_any_folder(file, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    found = origin(load_task("homework.py:trial"))
+    monkeypatch.chdir("/")
+    assert found.file == str(file)
