@@ -152,6 +152,34 @@ def test_a_wrong_trial_is_said_at_once_and_the_workers_stay():
     assert len(before | {run_pid() for _ in range(3)}) <= 2
 
 
+def test_a_wrong_member_stops_long_ones_and_their_workers_stay():
+    def optimizer(model, lr):
+        model.slow = lr < 0.1
+        return adam(model, lr)
+
+    def objective(model, batch):
+        time.sleep(0.02 if model.slow else 0)
+        loss = mse_loss(model(batch[0]), batch[1])
+        return loss if model.slow else loss.detach()
+
+    run(members(a_trial(steps=1), LRS, (0,)))
+    before = children(os.getpid())
+    job = members(
+        a_trial(optimizer=optimizer, loss=None, objective=objective, steps=1000), (0.01, 0.1), (0,)
+    )
+    started = time.monotonic()
+    with pytest.raises(InputError, match="does not depend on any trainable parameter"):
+        run(job)
+    assert time.monotonic() - started < 15  # of more than 20
+    assert children(os.getpid()) == before
+
+
+def test_batches_are_let_go_at_the_end():
+    job = members(a_trial())
+    run(job)
+    assert [batches._kept for batches in job.batches.values()] == [{}, {}]
+
+
 def run_pid():
     """The process in which a member is trained."""
     found = run(members(a_trial(validate=lambda model: float(os.getpid())), (0.1,), (0,)))
