@@ -8,8 +8,8 @@
   second chose nothing.
 * the interval of a mean over few seeds, beside the percentile bootstrap.
 * the regret of the fitted best rate on real tasks: three seeds at 3 rates per decade choose, and
-  so do the same seeds at 9 per decade; six other seeds judge both. Loss at the first ÷ loss at the
-  second − 1.
+  so do the same seeds at 9 per decade; twelve other seeds judge both. Loss at the first ÷ loss at
+  the second − 1, with the standard error of that over the judging seeds.
 """
 
 import dataclasses
@@ -32,6 +32,8 @@ from scipy.interpolate import Akima1DInterpolator
 import surefoot as sf
 from surefoot._curves.optimum import fit_optimum
 from surefoot._curves.u_curve import mean_interval
+
+JUDGES = 12
 
 # digits MLP, 10 epochs, mean over seeds, one rate per octave
 SGD = [1.763, 1.250, 0.629, 0.302, 0.157, 0.0786, 0.0317, 0.0137, 0.537, 2.304, 2.311]
@@ -382,12 +384,18 @@ def print_means(draws):
             )
 
 
-def means(result, lrs):
-    return np.array([next(p.loss for p in result.points if p.lr == lr) for lr in lrs])
+def judged_losses(trial, lrs):
+    """Return rates × JUDGES losses of seeds that chose nothing."""
+    trial = dataclasses.replace(trial, seed=100)
+    result = sf.sweep(trial, sorted(set(lrs)), seeds=JUDGES, progress=False)
+    return np.array([[m.loss for m in result.members if m.lr == lr] for lr in lrs])
 
 
 def regrets(trial):
-    """Return the regrets of the fit and of the grid's best: one for each of three coarse grids."""
+    """Return three of each, one for each coarse grid: regret of the fit with its standard error.
+
+    And the regret of the grid's best, the fit, and the best of the dense grid.
+    """
     _, optimizer = trial.build(1e-3)
     dense = sf.grid(*((1e-3, 10) if isinstance(optimizer, torch.optim.SGD) else (1e-4, 1)), 9)
     chosen = sf.sweep(trial, dense, seeds=3, progress=False)
@@ -401,11 +409,10 @@ def regrets(trial):
         if fit is None:
             raise SystemExit(f"No fit on {trial.name}.")
         rates = [fit.lr, coarse, chosen.best.lr]
-        judged = sf.sweep(
-            dataclasses.replace(trial, seed=100), sorted(set(rates)), seeds=6, progress=False
-        )
-        loss = means(judged, rates)
-        rows.append((loss[0] / loss[2] - 1, loss[1] / loss[2] - 1, fit, chosen.best.lr))
+        losses_there = judged_losses(trial, rates)
+        loss = losses_there.mean(axis=1)
+        error = np.std(losses_there[0] - losses_there[2], ddof=1) / np.sqrt(JUDGES) / loss[2]
+        rows.append((loss[0] / loss[2] - 1, loss[1] / loss[2] - 1, error, fit, chosen.best.lr))
     return rows
 
 
@@ -420,11 +427,13 @@ def print_regrets():
         for trial in trials:
             rows = regrets(trial)
             table += rows
-            shown = ", ".join(f"{100 * row[0]:.0f} % ({100 * row[1]:.0f} %)" for row in rows)
-            fit = rows[0][2]
+            shown = ", ".join(
+                f"{100 * row[0]:.0f} ± {100 * row[2]:.0f} % ({100 * row[1]:.0f} %)" for row in rows
+            )
+            fit = rows[0][3]
             print(
                 f"  {split} {trial.name:30} fit (grid's best): {shown}; at {fit.lr:.2g} "
-                f"({fit.low:.2g} … {fit.high:.2g}), of 9 per decade {rows[0][3]:.2g}",
+                f"({fit.low:.2g} … {fit.high:.2g}), of 9 per decade {rows[0][4]:.2g}",
                 flush=True,
             )
         for name, column in (("fit", 0), ("best of the grid", 1)):

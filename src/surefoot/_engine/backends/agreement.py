@@ -118,9 +118,7 @@ def check_agreement(alone: Sample) -> None:
         UnfitError: they differ, or the trial cannot be fused.
         InputError: the trial keeps tensors where the loop then meets them.
     """
-    if (
-        alone.hooked
-    ):  # in a stack no tensor says that it requires a gradient, and none gets its hook
+    if alone.hooked:  # in a stack no tensor says that it requires a gradient
         raise UnfitError("it gives tensors gradient hooks, which would not be called")
     try:
         _compare(alone)
