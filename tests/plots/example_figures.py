@@ -67,7 +67,7 @@ U = {1e-4: 2.2, 1e-3: 1.8, 1e-2: 1.0, 3e-2: 0.8, 0.1: 0.9, 0.3: 1.9, 1.0: math.i
 def fitted(**changes):
     """Return a U curve of three seeds with a fitted optimum."""
     found = sensitivity(U, seeds=3)
-    return dataclasses.replace(found, optimum=Optimum(0.04, 0.03, 0.05, 0.78), **changes)
+    return dataclasses.replace(found, **{"optimum": Optimum(0.04, 0.03, 0.05, 0.78), **changes})
 
 
 def with_failures():
@@ -91,6 +91,21 @@ def interaction(shift=0.0, **over):
     cells = tuple(cells)
     result = Interaction(tuple(over), cells, "why", COST, "digits", "validation loss")
     return dataclasses.replace(result, reason=result.law(result.names[0]))
+
+
+LONG_WORDS = ["stochastic gradient descent, nesterov", "adamw with decoupled weight decay", "lion"]
+
+
+def opened(result):
+    """Return it with fitted optima; the first may lie below the grid, the last above."""
+    cells = []
+    for index, cell in enumerate(result.cells):
+        found = cell.sensitivity
+        best, ends = found.best, {"open_low": index == 0}
+        ends["open_high"] = index == len(result.cells) - 1
+        fit = Optimum(best.lr, best.lr / 2, best.lr * 2, best.loss, **ends)
+        cells.append(Cell(cell.settings, dataclasses.replace(found, optimum=fit)))
+    return dataclasses.replace(result, cells=tuple(cells))
 
 
 def loss_curve(updates=300, *, rate=0.02, noise=0.05, diverges=None, seed=0):
@@ -155,10 +170,25 @@ FIGURES = {
     "fitted u": lambda: figure(fitted()),
     "failures": lambda: figure(with_failures()),
     "cut off u": lambda: figure(fitted(extend_to=1e-6)),
+    "u open above": lambda: figure(
+        fitted(optimum=Optimum(0.04, 0.03, 3.0, 0.78, open_high=True), extend_to=10.0)
+    ),
+    "u open on both sides": lambda: figure(
+        fitted(optimum=Optimum(0.04, 1e-4, 3.0, 0.78, open_low=True, open_high=True))
+    ),
     "heat map": lambda: figure(interaction(batch=[8, 16, 80])),
     "heat map of words": lambda: figure(interaction(kind=["SGD", "Adam", "a <long> $name$"])),
     "heat map of one row": lambda: figure(interaction(batch=[8])),
     "heat map, negative losses": lambda: figure(interaction(shift=-7.0, batch=[8, 16])),
+    "heat map of long words": lambda: figure(interaction(optimizer=LONG_WORDS)),
+    "heat map, open": lambda: figure(opened(interaction(batch=[8, 16, 80]))),
+    "ridges of three settings": lambda: figure(
+        opened(interaction(width=[8, 16, 32], batch=[4, 64], kind=["SGD", "Adam"]))
+    ),
+    "ridges of long words": lambda: figure(interaction(width=[8, 16], optimizer=LONG_WORDS)),
+    "ridges along long words": lambda: figure(
+        interaction(optimizer=LONG_WORDS, width=[8, 16]), along="optimizer"
+    ),
     "ridges": lambda: figure(interaction(width=[8, 16, 32], kind=["SGD", "Adam"])),
     "finding": lambda: figure(finding()),
     "default": lambda: figure(default_finding()),

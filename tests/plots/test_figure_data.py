@@ -1,5 +1,6 @@
 """What figures show, checked as data."""
 
+import dataclasses
 import json
 import math
 
@@ -10,7 +11,6 @@ from surefoot.errors import InputError
 from surefoot.plots import (
     Axis,
     FigureData,
-    Heat,
     Mark,
     Panel,
     Series,
@@ -19,16 +19,15 @@ from surefoot.plots import (
     learning_curves,
     schedule_figure,
 )
-from surefoot.records import Cell, Curve, Diagnosis, Interaction, RunLog
+from surefoot.plots._scale import place
+from surefoot.records import Basin, Curve, Diagnosis, Optimum, RunLog
 from surefoot.schedules import cosine, warmup
 
 from .example_figures import (
-    COST,
     U,
     default_finding,
     finding,
     fitted,
-    interaction,
     loss_curve,
     run_log,
     sensitivity,
@@ -87,7 +86,7 @@ def test_what_is_not_finite_is_lost():
 
 def test_marks_of_the_u_curve():
     found = marks(figure(sensitivity(U)))
-    assert found["best 0.03"].at == 0.03
+    assert found["best tried 0.03"].at == 0.03
     assert (found["basin 0.03 … 0.06"].at, found["basin 0.03 … 0.06"].end) == (0.03, 0.06)
     assert found["diverges from 1"].at == 1.0
     assert (found["untrained 2.3"].kind, found["untrained 2.3"].at) == ("horizontal", 2.3)
@@ -133,12 +132,51 @@ def test_log_losses_only_when_they_span_decades_and_are_positive(losses, log):
 
 def test_the_fitted_optimum_shows_with_its_interval():
     data = figure(fitted())
-    caliper = named(data, "best rate of the fit, 90 % interval")
+    caliper = named(data, "optimum of the fit, 90 % interval")
     assert caliper.x.tolist() == [0.03, 0.04, 0.05]
     assert caliper.y.tolist() == [0.78] * 3
-    assert marks(data)["best 0.04 (0.03 … 0.05)"].at == 0.04
-    assert "best 0.03" not in marks(data)
-    assert named(data, "best").x.tolist() == [0.03]
+    assert marks(data)["optimum 0.04 (0.03 … 0.05)"].at == 0.04
+    assert "best tried 0.03" not in marks(data)
+    tried = named(data, "best tried 0.03")
+    assert (tried.x.tolist(), tried.in_legend) == ([0.03], True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "label"),
+    [
+        (False, True, "optimum ≥ 0.03"),
+        (True, False, "optimum ≤ 0.05"),
+        (True, True, "optimum 0.04 (anywhere, also beyond the grid)"),
+    ],
+)
+def test_an_optimum_that_may_lie_beyond_the_grid_points_there(low, high, label):
+    fit = Optimum(0.04, 0.03, 0.05, 0.78, open_low=low, open_high=high)
+    data = figure(fitted(optimum=fit))
+    assert marks(data)[label].at == 0.04
+    ends = data.panels[0].x.range
+    triangles = {side: kinds(data, side) for side in ("left", "right")}
+    assert [len(triangles[side]) for side in ("left", "right")] == [low, high]
+    reach = named(data, "optimum of the fit, 90 % interval").x
+    for side, is_open, end in (("left", low, 0), ("right", high, -1)):
+        for triangle in triangles[side]:
+            assert triangle.x.tolist() == [reach[end]]
+            assert triangle.y.tolist() == [0.78]
+        beyond = place(reach[end], ends, log=True)
+        assert (min(beyond, 1 - beyond) < 0.02) is is_open
+    assert sum(series.in_legend for each in triangles.values() for series in each) == 1
+
+
+def test_a_basin_that_reaches_the_end_of_the_grid_says_so():
+    basin = Basin(0.03, 0.1, 0.1, open_low=True, open_high=True)
+    assert "basin ≤ 0.03 … ≥ 0.1" in marks(figure(fitted(basin=basin)))
+
+
+def test_seeds_that_differ_in_number_are_told():
+    found = fitted()
+    first = dataclasses.replace(found.points[0], seeds=1)
+    data = figure(dataclasses.replace(found, points=(first, *found.points[1:])))
+    assert named(data, "mean of up to 3 seeds, 90 % interval")
+    assert named(figure(with_failures()), "mean of 3 seeds, 90 % interval")
 
 
 @pytest.mark.parametrize(("beyond", "end"), [(1e-6, 1e-4), (100.0, 3.0)])
@@ -151,117 +189,6 @@ def test_members_that_raised_an_exception_are_told_from_diverged_ones():
     data = figure(with_failures())
     assert named(data, "raised an exception").x.tolist() == [1e-4, 1e-3]
     assert named(data, "diverged: not finite or above this axis").x.tolist() == [1.0, 3.0]
-
-
-# ---------------------------------------------------------------- interactions
-
-
-def test_a_heat_map_has_a_row_for_each_value_and_shows_how_far_above_its_best_a_rate_is():
-    data = figure(interaction(batch=[8, 80]))
-    heat = data.panels[0].heat
-    assert heat.y.tolist() == [8, 80]
-    row = dict(zip(heat.x.tolist(), heat.z[0].tolist(), strict=True))
-    assert row[0.03] == 0.0
-    assert row[0.3] == pytest.approx((1.9 - 0.8) / 0.8)
-    assert math.isnan(row[1.0])
-
-
-def test_a_row_colours_a_rate_of_another_row_by_its_nearest_own():
-    heat = figure(interaction(batch=[8, 16])).panels[0].heat
-    row = dict(zip(heat.x.tolist(), heat.z[0].tolist(), strict=True))
-    assert row[0.02] == row[0.03]
-
-
-def test_the_colours_of_negative_losses_are_shares_of_what_was_learned():
-    heat = figure(interaction(shift=-7.0, batch=[8])).panels[0].heat
-    row = dict(zip(heat.x.tolist(), heat.z[0].tolist(), strict=True))
-    assert row[1e-4] == pytest.approx((2.2 - 0.8) / (2.3 - 0.8))
-
-
-def test_rates_that_fail_are_crossed_and_left_without_a_colour():
-    data = figure(interaction(batch=[8]))
-    crosses = named(data, "training fails, at least for one seed")
-    assert crosses.x.tolist() == [1.0, 3.0]
-    assert crosses.role == "very_high"
-    assert np.isnan(data.panels[0].heat.z[0, -2:]).all()
-
-
-def test_without_failures_there_are_no_crosses():
-    cell = Cell({"batch": 8}, sensitivity({0.1: 2.0, 1.0: 1.0}))
-    data = figure(Interaction(("batch",), (cell,), "", COST))
-    assert [series.name for series in data.panels[0].series] == [
-        "interval",
-        "best lr, with its interval",
-    ]
-
-
-def test_the_ridge_and_its_intervals_lie_on_the_heat_map():
-    data = figure(interaction(batch=[8, 16]))
-    ridge, bars = named(data, "best lr, with its interval"), named(data, "interval")
-    assert ridge.x == pytest.approx([0.03, 0.06])
-    assert ridge.y.tolist() == [8, 16]
-    assert bars.x[:2].tolist() == pytest.approx([0.01, 0.1])
-    assert np.isnan(bars.x[2::3]).all()
-
-
-def test_the_law_is_the_caption_and_the_values_are_the_ticks():
-    data = figure(interaction(batch=[8, 16, 80]))
-    assert data.caption.startswith("Best lr ∝ batch^1.00")
-    assert data.panels[0].y.log
-    assert [tick.text for tick in data.panels[0].y.ticks] == ["8", "16", "80"]
-
-
-def test_words_stand_at_equal_distances_the_first_on_top_and_no_line_joins_them():
-    data = figure(interaction(kind=["SGD", "Adam", "Lion"]))
-    axis = data.panels[0].y
-    assert not axis.log
-    assert [(tick.at, tick.text) for tick in axis.ticks] == [(0, "Lion"), (1, "Adam"), (2, "SGD")]
-    assert named(data, "best lr, with its interval").kind == "points"
-
-
-def test_numbers_of_which_one_is_zero_stand_at_equal_distances_and_ascend():
-    axis = figure(interaction(kind=["x"], decay=[0.1, 0.0, 0.01]), along="decay").panels[0].x
-    assert [tick.text for tick in axis.ticks] == ["0", "0.01", "0.1"]
-    assert not axis.log
-
-
-def test_values_too_near_each_other_are_not_all_labelled():
-    data = figure(interaction(batch=[8, 8.01, 80]))
-    assert [tick.text for tick in data.panels[0].y.ticks] == ["8", "80"]
-
-
-def test_several_settings_show_a_ridge_for_each_combination():
-    data = figure(interaction(width=[8, 16], kind=["SGD", "Adam"]))
-    assert [series.label for series in data.panels[0].series] == ["kind=SGD", "kind=Adam"]
-    (line, _) = data.panels[0].series
-    assert line.x.tolist() == [8, 16]
-    assert line.y == pytest.approx([0.03, 0.06])
-    assert line.low == pytest.approx([0.01, 0.02])
-    assert data.title == "Best learning rate by width: digits"
-
-
-def test_a_setting_that_is_held_leaves_a_heat_map_of_the_other():
-    given = interaction(width=[8, 16], kind=["SGD", "Adam"])
-    data = figure(given, kind="Adam")
-    assert data.title == "Best learning rate by width, kind=Adam: digits"
-    assert data.panels[0].heat.z.shape[0] == 2
-    assert figure(given, along="kind", width=8).panels[0].y.label == "kind"
-
-
-def test_a_wrong_setting_is_told():
-    with pytest.raises(InputError, match="There is no setting 'depth'"):
-        figure(interaction(batch=[8]), depth=3)
-
-
-def test_shades_grow_with_the_logarithm_and_stop_at_the_top():
-    heat = Heat("x", [1], [1, 2, 3, 4], [[0.0], [0.1], [9.9], [1e9]], 9.9)
-    assert heat.shades[:, 0] == pytest.approx([0, math.log(2) / math.log(100), 1, 1])
-    assert heat.value(float(heat.shades[1, 0])) == pytest.approx(0.1)
-
-
-def test_a_heat_map_of_another_shape_is_told():
-    with pytest.raises(InputError, match="must have 2 rows of 1 values"):
-        Heat("x", [1], [1, 2], [[0.0, 1.0]], 1.0)
 
 
 # ---------------------------------------------------------------- find

@@ -1,6 +1,7 @@
 """Plotly, matplotlib, terminal and files draw every figure."""
 
 import csv
+import itertools
 import json
 import math
 import sys
@@ -43,7 +44,7 @@ def test_plotly_takes_every_figure(example):
 def test_plotly_shows_marks_and_labels():
     document = plot(sensitivity({0.01: 2.0, 0.1: 1.0, 1.0: math.inf})).to_dict()["layout"]
     texts = [note["text"] for note in document["annotations"]]
-    assert {"best 0.1", "diverges from 1", "untrained 2.3"} <= set(texts)
+    assert {"best tried 0.1", "diverges from 1", "untrained 2.3"} <= set(texts)
     assert [shape["type"] for shape in document["shapes"]] == ["line", "rect", "line", "line"]
     assert document["xaxis"]["ticktext"][0] == "0.01"
 
@@ -145,7 +146,14 @@ def test_the_terminal_keeps_to_its_size(example, width, height):
 
 def test_the_terminal_says_what_the_marks_mean():
     drawn = text(sensitivity({0.01: 2.0, 0.1: 1.0, 1.0: math.inf}))
-    for said in ("best 0.1", "diverges from 1", "untrained 2.3", "learning rate (log)", "▲", "★"):
+    for said in (
+        "best tried 0.1",
+        "diverges from 1",
+        "untrained 2.3",
+        "learning rate (log)",
+        "▲",
+        "★",
+    ):
         assert said in drawn
 
 
@@ -311,3 +319,79 @@ def test_a_layout_of_the_users_own_and_a_part_of_a_figure_stay_as_they_are():
     plot(loss_curve(), ax=ax)
     assert plain.get_layout_engine() is not None
     plt.close("all")
+
+
+# ---------------------------------------------------------------- open ends and long words
+
+
+@pytest.mark.parametrize("renderer", ["plotly", "matplotlib", "terminal"])
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("u open above", {"right"}),
+        ("u open on both sides", {"left", "right"}),
+        ("heat map, open", {"left", "right"}),
+        ("ridges of three settings", {"up", "down"}),
+        ("fitted u", set()),
+    ],
+)
+def test_triangles_point_where_an_interval_goes_on(renderer, name, sides):
+    data = FIGURES[name]()
+    if renderer == "plotly":
+        markers = [trace.get("marker", {}) for trace in plotly_spec(data)["data"]]
+        signs = {f"triangle-{side}": side for side in ("left", "right", "down", "up")}
+        drawn = [m.get("symbol") for m in markers if m.get("size") == 12]
+    elif renderer == "matplotlib":
+        axes = axes_for(data)
+        draw_matplotlib(data, axes)
+        signs = {"<": "left", ">": "right", "^": "up", "v": "down"}
+        drawn = [line.get_marker() for line in axes[0].get_lines()]
+        drawn = [sign for sign in drawn if sign in signs and (sign != "^" or "up" in sides)]
+    else:
+        signs = {"◀": "left", "▶": "right", "▲": "up", "▼": "down"}
+        rows = [line for line in text(data, 80, 20).splitlines() if "│" in line or "┤" in line]
+        drawn = [sign for row in rows for sign in row]
+        drawn = [sign for sign in drawn if sign in signs and (sign != "▲" or "up" in sides)]
+    assert {signs[sign] for sign in drawn} == sides
+
+
+@pytest.mark.parametrize("name", ["heat map of long words", "ridges along long words"])
+def test_long_words_stay_within_the_picture(name):
+    data = FIGURES[name]()
+    canvas = Figure(figsize=(7.6, 4.4), layout="constrained")
+    axes = canvas.subplots()
+    draw_matplotlib(data, axes, legend="below")
+    canvas.draw_without_rendering()
+    whole = canvas.bbox
+    labels = [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.yaxis.label]
+    boxes = [label.get_window_extent() for label in labels if label.get_text()]
+    assert min(box.x0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= whole.x1
+    across = sorted((box.x0, box.x1) for box in map_boxes(axes.get_xticklabels()))
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(across))
+    assert axes.get_window_extent().width > 0.55 * whole.width
+
+
+def map_boxes(labels):
+    return [label.get_window_extent() for label in labels if label.get_text()]
+
+
+def test_a_page_has_room_for_long_words_and_for_the_legend():
+    words, plain = (FIGURES[name]() for name in ("heat map of long words", "heat map"))
+    wide, usual = plotly_spec(words)["layout"], plotly_spec(plain)["layout"]
+    longest = max(len(line) for text in wide["yaxis"]["ticktext"] for line in text.split("<br>"))
+    assert wide["margin"]["l"] > 30 + 6 * longest
+    assert usual["margin"]["l"] == 62
+    caption = wide["annotations"][-1]
+    assert caption["xshift"] == 62 - wide["margin"]["l"]  # below the title, not below the panel
+    below = plotly_spec(FIGURES["ridges along long words"]())["layout"]
+    assert below["margin"]["b"] > plotly_spec(FIGURES["ridges"]())["layout"]["margin"]["b"]
+
+
+def test_a_terminal_keeps_room_for_the_panel_beside_long_words():
+    lines = text(FIGURES["heat map of long words"](), 80, 20).splitlines()
+    (row,) = [line for line in lines if line.lstrip().startswith("stochastic")]
+    assert row.index("┤") <= 22
+    below = text(FIGURES["ridges along long words"](), 80, 20)
+    for word in ("stochastic", "adamw with", "lion"):
+        assert word in below

@@ -261,6 +261,34 @@ def test_an_interaction_and_the_fit_of_a_sweep_are_shown(tmp_path):
     assert len(page.values("data-figure")) == 2
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(True, False, "≤ 0.2"), (False, True, "≥ 0.09")],
+)
+def test_an_optimum_beyond_the_grid_is_at_least_or_at_most(tmp_path, low, high, said):
+    fit = Optimum(0.12, 0.09, 0.2, 0.9, open_low=low, open_high=high)
+    basin = Basin(0.05, 0.3, 0.1, open_low=low, open_high=high)
+    fitted = dataclasses.replace(a_sensitivity(), optimum=fit, basin=basin)
+    cells = (Cell({"batch": 8}, fitted),)
+    result = Interaction(("batch",), cells, "Why.", Cost(5, 1.0, 2.0), "mlp")
+    (tmp_path / "sweep.json").write_text(fitted.to_json(), encoding="utf-8")
+    (tmp_path / "over.json").write_text(result.to_json(), encoding="utf-8")
+    page = page_of(report(tmp_path, tmp_path / "r.html"))
+    assert f"Best rate of the sweep for mlp: {said}." in " ".join(page.words)
+    assert said in page.words
+    assert ("≤ 0.05 … 0.3" if low else "0.05 … ≥ 0.3") in page.words
+
+
+@pytest.mark.parametrize(("index", "said"), [(0, "≤ 0.01"), (1, "0.1"), (2, "≥ 1")])
+def test_the_best_of_the_grid_at_its_end_is_at_least_or_at_most(tmp_path, index, said):
+    found = a_sensitivity()
+    found = dataclasses.replace(found, best=found.points[index])
+    path = tmp_path / "sweep.json"
+    path.write_text(found.to_json(), encoding="utf-8")
+    page = page_of(report(path, tmp_path / "r.html"))
+    assert f"Best rate of the sweep for mlp: {said}." in " ".join(page.words)
+
+
 def test_the_title_can_be_chosen(folder, tmp_path):
     text = report(folder, tmp_path / "r.html", title="Mine", diagnose=judge).read_text("utf-8")
     assert "<title>Mine</title>" in text

@@ -17,7 +17,7 @@ from surefoot.plots import (
     run_figure,
     sensitivity_figure,
 )
-from surefoot.plots._scale import short
+from surefoot.plots._scale import short, span, within
 from surefoot.plots.diagnosis import verdict_sentence
 from surefoot.records import (
     Curve,
@@ -169,10 +169,14 @@ def _summary(found: _Found) -> str:
 
 def _best(result: Sensitivity) -> str:
     """Return the best rate: of the fit with its interval, else of the grid."""
-    fit = result.optimum
-    if fit is None:
-        return short(result.best.lr)
-    return f"{short(fit.lr)} ({short(fit.low)} … {short(fit.high)})"
+    fit, best = result.optimum, result.best.lr
+    if fit is not None:
+        ends = {"open_low": fit.open_low, "open_high": fit.open_high}
+        return within(fit.lr, fit.low, fit.high, **ends)
+    tried = [point.lr for point in result.points]
+    if len(tried) < 2 or min(tried) < best < max(tried):
+        return short(best)
+    return f"{'≤' if best == min(tried) else '≥'} {short(best)}"
 
 
 def _of(name: str) -> str:
@@ -274,7 +278,8 @@ def _cell_table(result: Interaction) -> Table:
     rows: list[tuple[str, ...]] = []
     for cell in result.cells:
         found, edge = cell.sensitivity, cell.sensitivity.diverges_at
-        basin = f"{short(found.basin.low)} … {short(found.basin.high)}"
+        ends = {"open_low": found.basin.open_low, "open_high": found.basin.open_high}
+        basin = span(found.basin.low, found.basin.high, **ends)
         settings = [str(value) for value in cell.settings.values()]
         last = "–" if edge is None else short(edge)
         rows.append((*settings, _best(found), short(found.best.loss, 4), basin, last))

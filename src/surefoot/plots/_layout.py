@@ -12,6 +12,7 @@ from surefoot.plots._scale import at, edges, fit, place, tick_texts, ticks
 
 __all__ = [
     "CHARACTER",
+    "LONGEST_LABEL",
     "Frame",
     "SideLabel",
     "TopLabel",

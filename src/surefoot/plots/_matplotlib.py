@@ -33,6 +33,7 @@ _ANCHOR = {"start": "left", "middle": "center", "end": "right"}
 _WIDTH = {"faint": 0.8, "normal": 1.6, "strong": 2.0}
 _DASH = {"solid": "-", "dash": "--"}
 _FAINT = 0.28
+_TRIANGLES = {"left": "<", "right": ">", "up": "^", "down": "v"}
 
 
 def draw_matplotlib(figure: FigureData, ax: Any, *, legend: str = "best") -> None:
@@ -182,6 +183,9 @@ def _draw_series(ax: Any, series: Series, place: Frame) -> Any:
     if series.kind == "lost":
         y = np.full(series.x.shape, place.y[1])
         shared |= {"marker": "^", "linestyle": "none", "clip_on": False, "markersize": 7}
+    elif series.kind in _TRIANGLES:
+        shared |= {"marker": _TRIANGLES[series.kind], "linestyle": "none", "clip_on": False}
+        shared |= {"markersize": 8}
     elif series.kind == "points":
         shared |= {"marker": "o", "linestyle": "none"}
         if series.role == "very_high":

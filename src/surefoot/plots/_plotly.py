@@ -31,9 +31,13 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-ser
 _ANCHOR = {"start": "left", "middle": "center", "end": "right"}
 _WIDTH = {"faint": 1.0, "normal": 2.0, "strong": 2.5}
 _FAINT = 0.28
+_MODES = {"line": "lines", "step": "lines", "linked": "lines+markers"}
+_TRIANGLES = ("left", "right", "up", "down")
 _CAPTION_LINE = 92
 _TITLE_LINE = 76
-_AXIS = 48  # pixels of the numbers and the label of the x axis
+_AXIS = 54  # pixels of the numbers and the label of the x axis
+_TICK_LINE = 15  # of each further line of a label of a value
+_LEFT = 62  # pixels of the numbers and the label of the y axis
 _BUTTONS = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]
 CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "plotlyServerURL": ""}
 """Nothing in a figure offers to send it away."""
@@ -102,17 +106,19 @@ def _surround(
     labels = [len(label.text) for place in frames for label in place.side]
     named = [s.name for panel in figure.panels for s in panel.series if s.in_legend]
     raised = RAISE * frames[0].raised
-    top, bottom = 10 + ROW * frames[0].rows + raised, _AXIS
+    left, below_axis = _room_for_ticks(figure)
+    top, bottom = 10 + ROW * frames[0].rows + raised, _AXIS + below_axis
     if not bare:
         title = textwrap.wrap(clipped(figure.title, 2 * _TITLE_LINE - 10), _TITLE_LINE)
         layout["title"] = _title([_safe(line) for line in title])
         top += 12 + 19 * len(title)
     caption = [] if bare else textwrap.wrap(figure.caption, _CAPTION_LINE)
     below = 16 * len(caption) + 10 if caption else 0
-    legend = _LEGEND_ROW * _legend_rows(named) + (8 if named else 0)
+    legend = _LEGEND_ROW * _legend_rows(named, _PAGE + _LEFT - left) + (8 if named else 0)
     if below:
         text = _text("<br>".join(map(_safe, caption)), x=0, y=0, xref="paper", yref="paper")
         text |= {"xanchor": "left", "yanchor": "top", "yshift": -(bottom + legend)}
+        text |= {"xshift": _LEFT - left}
         layout["annotations"].append(text)
     bottom += legend + below
     layout["height"] += top + bottom
@@ -121,22 +127,33 @@ def _surround(
     layout["legend"] |= {"yref": "container", "y": below / layout["height"]}
     has_heat = any(panel.heat is not None for panel in figure.panels)
     beside = _SCALE if has_heat else 14 + CHARACTER * max(labels, default=0)
-    layout["margin"] = {"l": 62, "r": round(beside)}
+    layout["margin"] = {"l": left, "r": round(beside)}
     layout["margin"] |= {"t": top, "b": bottom}
     layout["meta"] = {"raise": raised, "legend": legend}
 
 
 def _title(lines: list[str]) -> dict[str, Any]:
-    place = {"x": 0.0, "xref": "paper", "xanchor": "left", "y": 1.0, "yanchor": "top"}
-    return {"text": "<br>".join(lines), "font": {"size": 15}, "pad": {"t": 12}} | place
+    place = {"x": 0.0, "xref": "container", "xanchor": "left", "y": 1.0, "yanchor": "top"}
+    pad = {"t": 12, "l": _LEFT}
+    return {"text": "<br>".join(lines), "font": {"size": 15}, "pad": pad} | place
 
 
-def _legend_rows(names: list[str]) -> int:
+def _room_for_ticks(figure: FigureData) -> tuple[int, int]:
+    """Return the pixels left of the panels, and those below that further lines of labels take."""
+    left, below = 0.0, 0
+    for panel in figure.panels:
+        lines = [line for tick in panel.y.ticks for line in tick.text.split("\n")]
+        left = max(left, CHARACTER * max(map(len, lines), default=0))
+        below = max([below, *(tick.text.count("\n") for tick in panel.x.ticks)])
+    return max(_LEFT, round(30 + left)), _TICK_LINE * below
+
+
+def _legend_rows(names: list[str], width: float) -> int:
     """Return about how many rows the legend takes: Plotly lays it out in equal columns."""
     widths = [44 + _LEGEND_CHARACTER * len(name) for name in names]
-    if sum(widths) <= _PAGE:
+    if sum(widths) <= width:
         return min(len(names), 1)
-    return math.ceil(len(names) / max(int(_PAGE / max(widths)), 1))
+    return math.ceil(len(names) / max(int(width / max(widths)), 1))
 
 
 def _axes(
@@ -171,13 +188,15 @@ def _axis(axis: Axis, ends: tuple[float, float], most: int = 8) -> dict[str, Any
         "gridcolor": GRID,
         "zeroline": False,
         "showline": False,
-        "ticks": "",
+        "ticks": "outside",  # unseen, they keep the numbers off the panel
+        "ticklen": 4,
+        "tickcolor": "rgba(0,0,0,0)",
         "automargin": True,
     }
     if axis.log or axis.ticks:
         places, texts = axis_ticks(axis, ends, most)
         shown |= {"tickmode": "array", "tickvals": places}
-        shown |= {"ticktext": [_safe(text) for text in texts]}
+        shown |= {"ticktext": [_safe(text).replace("\n", "<br>") for text in texts]}
     else:
         large = max(abs(end) for end in ends) >= 1e4
         shown |= {"nticks": most + 1, "exponentformat": "SI" if large else "e", "minexponent": 4}
@@ -227,9 +246,7 @@ def _traces(
     y = np.full(series.x.shape, at(0.999, place.y, log=axis.log)) if lost else series.y
     trace: dict[str, Any] = {
         "type": "scatter",
-        "mode": {"points": "markers", "lost": "markers", "linked": "lines+markers"}.get(
-            series.kind, "lines"
-        ),
+        "mode": _MODES.get(series.kind, "markers"),
         "name": _safe(series.name),
         "x": _numbers(series.x),
         "y": _numbers(y),
@@ -253,6 +270,9 @@ def _traces(
     if series.kind == "points" and series.role == "very_high":
         trace["marker"] |= {"symbol": "x-thin", "size": 9 * series.size}
         trace["marker"]["line"] = {"color": look.colour, "width": 2}
+    if series.kind in _TRIANGLES:
+        trace["marker"] |= {"symbol": f"triangle-{series.kind}", "size": 12}
+        trace["cliponaxis"] = False
     if lost:
         trace["marker"] |= {"symbol": "triangle-up", "size": 11}
         trace["cliponaxis"] = False

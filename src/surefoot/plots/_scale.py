@@ -6,7 +6,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["at", "edges", "fit", "is_wide", "place", "short", "tick_texts", "ticks"]
+__all__ = [
+    "at",
+    "edges",
+    "fit",
+    "is_wide",
+    "place",
+    "short",
+    "span",
+    "tick_texts",
+    "ticks",
+    "within",
+]
 
 DECADES_FOR_LOG = 1.5
 """A loss that spans more decades than this is drawn on a logarithmic axis."""
@@ -34,6 +45,45 @@ def short(value: float, digits: int = 3) -> str:
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
     return f"{mantissa}e{int(exponent)}"
+
+
+def within(
+    lr: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> str:
+    """Return a best rate with its interval as a person writes it.
+
+    Where the grid ended too early, only what is known: at least, or at most.
+
+    Example:
+        >>> within(0.04, 0.03, 0.05), within(1.0, 0.5, 1.0, open_high=True)
+        ('0.04 (0.03 … 0.05)', '≥ 0.5')
+        >>> within(0.01, 0.01, 0.02, open_low=True)
+        '≤ 0.02'
+        >>> within(0.1, 0.01, 1.0, open_low=True, open_high=True)
+        '0.1 (anywhere, also beyond the grid)'
+    """
+    if open_low and open_high:
+        return f"{short(lr)} (anywhere, also beyond the grid)"
+    if open_low or open_high:
+        return f"≤ {short(high)}" if open_low else f"≥ {short(low)}"
+    return f"{short(lr)} ({short(low)} … {short(high)})"
+
+
+def span(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> str:
+    """Return an interval as a person writes it, whose ends may be open.
+
+    Example:
+        >>> span(0.03, 0.05), span(0.03, 0.05, open_high=True), span(0.03, 0.03)
+        ('0.03 … 0.05', '0.03 … ≥ 0.05', 'only 0.03')
+        >>> span(1.0, 1.0, open_high=True)
+        '≥ 1'
+    """
+    ends = short(low), short(high)
+    if ends[0] == ends[1] and open_low == open_high:
+        return f"only {ends[0]}"
+    if ends[0] == ends[1]:
+        return f"{'≤' if open_low else '≥'} {ends[0]}"
+    return f"{'≤ ' * open_low}{ends[0]} … {'≥ ' * open_high}{ends[1]}"
 
 
 def tick_texts(places: Sequence[float]) -> list[str]:

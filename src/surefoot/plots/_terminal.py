@@ -24,6 +24,7 @@ __all__ = ["draw_text"]
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _POINTS = "●○◆◇■□"
+_TRIANGLES = {"left": "◀", "right": "▶", "up": "▲", "down": "▼", "lost": "▲"}
 _SHADES = "█▓▒░ "  # of a heat map, from the smallest value to the largest
 
 
@@ -48,6 +49,7 @@ def draw_text(figure: FigureData, width: int = 80, height: int = 20) -> str:
 
 def _panel(figure: FigureData, panel: Panel, width: int, rows: int) -> list[str]:
     heights, texts = axis_ticks(panel.y, frame(figure, panel).y, max(rows // 3, 2))
+    texts = [clipped(text, max(width // 4, 8)) for text in texts]
     gutter = max((len(tick) for tick in texts), default=0) + 1
     columns = width - gutter - 2
     spot = frame(figure, panel, width=7.0 * columns, height=16.0 * rows)
@@ -105,7 +107,7 @@ def _draw_series(
         _lines(canvas, x, y, step=series.kind == "step")
     if series.kind == "lost":
         _put(canvas, x, [1.0] * len(x), sign)
-    elif series.kind in ("points", "linked"):
+    elif series.kind in ("points", "linked") or series.kind in _TRIANGLES:
         _put(canvas, x, y, sign)
     elif sign in _LETTERS:
         _tag(canvas, x, y, sign, number)
@@ -136,8 +138,8 @@ def _shade_legend(heat: Heat) -> str:
 
 def _sign(series: Series, letters: Iterator[str], points: Iterator[str]) -> str:
     """Return the character that stands for the series."""
-    if series.kind == "lost":
-        return "▲"
+    if series.kind in _TRIANGLES:
+        return _TRIANGLES[series.kind]
     if series.kind in ("line", "step"):
         return next(letters, "─")
     if series.kind == "points" and series.role in ("good", "very_high"):
@@ -215,7 +217,8 @@ def _below(panel: Panel, spot: Frame, columns: int) -> list[str]:
     numbers = [" "] * (columns + 8)
     free = 0
     places = axis_ticks(panel.x, spot.x, max(columns // 9, 2))
-    for tick, text in zip(*places, strict=True):
+    for tick, said in zip(*places, strict=True):
+        text = clipped(said, max(columns // max(len(places[0]), 1) - 1, 6))
         column = round(place(tick, spot.x, log=panel.x.log) * (columns - 1))
         axis[column] = "┬"
         start = max(column - len(text) // 2, 0)

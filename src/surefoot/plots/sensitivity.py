@@ -6,11 +6,17 @@ from typing import Any
 import numpy as np
 
 from surefoot.errors import InputError
-from surefoot.plots._figure import Axis, FigureData, Mark, Panel, Series
-from surefoot.plots._scale import fit, is_wide, short
+from surefoot.plots._figure import Axis, FigureData, Kind, Mark, Panel, Series
+from surefoot.plots._scale import at, fit, is_wide, short, span, within
 from surefoot.records import Point, Sensitivity
 
-__all__ = ["sensitivity_figure"]
+__all__ = ["AT_THE_EDGE", "BEYOND", "sensitivity_figure"]
+
+AT_THE_EDGE = 0.01
+"""Share of an axis at its end where a triangle stands, which would be cut off on the end itself."""
+
+BEYOND = "may lie beyond the end of the grid"
+"""What a triangle at the end of an interval of the best rate says."""
 
 
 def sensitivity_figure(result: Sensitivity) -> FigureData:
@@ -31,16 +37,16 @@ def sensitivity_figure(result: Sensitivity) -> FigureData:
         >>> basin = Basin(1, 1, 0.1)
         >>> result = Sensitivity(points, points[1], basin, None, 3.0, "loss", "why", Cost(1, 1, 1))
         >>> [mark.label for mark in sensitivity_figure(result).panels[0].marks]
-        ['best 1', 'basin only 1', 'untrained 3']
+        ['best tried 1', 'basin only 1', 'untrained 3']
     """
     if not result.points:
         raise InputError("The sensitivity has no points: there is nothing to draw.")
     axis = _loss_axis(result)
     top = math.inf if axis.range is None else axis.range[1]
+    ends = fit([point.lr for point in result.points], log=True)
+    x = Axis("learning rate", log=True, range=ends)
     series = [*_members(result, top), _mean(result, top), *_diverged(result, top)]
-    series += _best(result)
-    lrs = [point.lr for point in result.points]
-    x = Axis("learning rate", log=True, range=fit(lrs, log=True))
+    series += _best(result, ends)
     name = f": {result.name}" if result.name else ""
     panel = Panel(x, axis, tuple(series), _marks(result))
     return FigureData(f"Loss against learning rate{name}", (panel,), result.reason)
@@ -69,7 +75,8 @@ def _mean(result: Sensitivity, top: float) -> Series:
     shown = [point.loss <= top for point in points]
     seeds = max(point.seeds for point in points)
     several = seeds > 1
-    name = f"mean of {seeds} seeds, 90 % interval" if several else result.metric
+    most = "" if all(point.seeds + point.failed == seeds for point in points) else "up to "
+    name = f"mean of {most}{seeds} seeds, 90 % interval" if several else result.metric
     return Series(
         name,
         [point.lr for point in points],
@@ -118,33 +125,41 @@ def _diverged(result: Sensitivity, top: float) -> list[Series]:
     return series
 
 
-def _best(result: Sensitivity) -> list[Series]:
-    """Return the best measured point, and the interval of the fitted optimum at its height."""
+def _best(result: Sensitivity, ends: tuple[float, float]) -> list[Series]:
+    """Return the best measured point, and the interval of the fitted optimum at its height.
+
+    An end that may lie beyond the grid is a triangle at the end of the axis.
+    """
     best, fit = result.best, result.optimum
-    look: dict[str, Any] = {"emphasis": "strong", "size": 1.6, "legend": False}
-    series = [Series("best", [best.lr], [best.loss], "points", "good", **look)]
-    if fit is not None:
-        name = f"best rate of the fit, {100 * fit.level:.0f} % interval"
-        caliper: dict[str, Any] = {"emphasis": "strong", "size": 0.7}
-        lrs = [fit.low, fit.lr, fit.high]
-        series.append(Series(name, lrs, [fit.loss] * 3, "linked", "second", **caliper))
+    look: dict[str, Any] = {"emphasis": "strong", "size": 1.6, "legend": fit is not None}
+    name = f"best tried {short(best.lr)}"
+    series = [Series(name, [best.lr], [best.loss], "points", "good", **look)]
+    if fit is None:
+        return series
+    name = f"optimum of the fit, {100 * fit.level:.0f} % interval"
+    caliper: dict[str, Any] = {"emphasis": "strong", "size": 0.7}
+    low = at(AT_THE_EDGE, ends, log=True) if fit.open_low else fit.low
+    high = at(1 - AT_THE_EDGE, ends, log=True) if fit.open_high else fit.high
+    series.append(Series(name, [low, fit.lr, high], [fit.loss] * 3, "linked", "second", **caliper))
+    sides: tuple[tuple[bool, Kind, float], ...]
+    sides = ((fit.open_low, "left", low), (fit.open_high, "right", high))
+    for is_open, kind, lr in sides:
+        if is_open:
+            first = series[-1].kind == "linked"  # which stands for both in the legend
+            look = {"emphasis": "strong", "legend": first}
+            series.append(Series(BEYOND, [lr], [fit.loss], kind, "second", **look))
     return series
 
 
 def _marks(result: Sensitivity) -> tuple[Mark, ...]:
-    basin, best, fit = result.basin, result.best, result.optimum
-    ends = [short(basin.low), short(basin.high)]
-    low = f"≤ {ends[0]}" if basin.open_low else ends[0]
-    high = f"≥ {ends[1]}" if basin.open_high else ends[1]
-    said = f"only {ends[0]}" if ends[0] == ends[1] else f"{low} … {high}"
-    found = Mark("vertical", best.lr, f"best {short(best.lr)}", "good")
+    basin, best, fit = result.basin, result.best.lr, result.optimum
+    found = Mark("vertical", best, f"best tried {short(best)}", "good")
     if fit is not None:
-        span = f"{short(fit.low)} … {short(fit.high)}"
-        found = Mark("vertical", fit.lr, f"best {short(fit.lr)} ({span})", "second")
-    marks = [
-        found,
-        Mark("band", basin.low, f"basin {said}", "good", basin.high),
-    ]
+        ends = {"open_low": fit.open_low, "open_high": fit.open_high}
+        said = within(fit.lr, fit.low, fit.high, **ends)
+        found = Mark("vertical", fit.lr, f"optimum {said}", "second")
+    said = span(basin.low, basin.high, open_low=basin.open_low, open_high=basin.open_high)
+    marks = [found, Mark("band", basin.low, f"basin {said}", "good", basin.high)]
     if result.diverges_at is not None:
         said = f"diverges from {short(result.diverges_at)}"
         marks.append(Mark("vertical", result.diverges_at, said, "very_high"))
