@@ -124,6 +124,39 @@ def test_values_of_a_setting_are_whole_numbers_numbers_or_text(surefoot):
     ]
 
 
+BRANCHES = """
+
+def branching(model, batch):
+    loss = torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+    return loss * 1.01 if loss > 0 else loss
+
+
+import dataclasses
+branches = dataclasses.replace(trial, loss=None, objective=branching, steps=6)
+"""
+
+
+@pytest.mark.parametrize("columns", [50, 90])
+def test_the_reason_of_an_engine_is_told_whole_between_words(
+    surefoot, tmp_path, monkeypatch, columns
+):
+    (tmp_path / "task.py").write_text((tmp_path / "task.py").read_text() + BRANCHES)
+    words = ["sweep", "task.py:branches", "--lrs", "0.1,1", "--seeds", "1"]
+    reason = document(surefoot(*words, "--json"))["engine"]["reason"]
+    assert len(reason) > 100
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    out = surefoot(*words).out
+    told = out[out.index("Engine: loop, ") :].partition("Cost:")[0]
+    assert f"{reason}." in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= columns
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    refused = surefoot(*words, "--backend", "fused").err
+    said = reason.removeprefix("it cannot be fused: ")
+    assert f"cannot be fused: {said}. backend='auto' runs it." in " ".join(refused.split())
+    assert max(map(len, refused[refused.index("This trial") :].splitlines())) <= columns
+
+
 @pytest.mark.parametrize("ending", ["html", "png", "svg", "json", "csv"])
 def test_a_figure_is_saved_by_its_ending(surefoot, tmp_path, ending):
     said = surefoot("sweep", "task.py:trial", "--lrs", "0.1,1", "--seeds", "1", "-o", f"u.{ending}")

@@ -273,9 +273,11 @@ def test_an_optimum_beyond_the_grid_is_at_least_or_at_most(tmp_path, low, high, 
     result = Interaction(("batch",), cells, "Why.", Cost(5, 1.0, 2.0), "mlp")
     (tmp_path / "sweep.json").write_text(fitted.to_json(), encoding="utf-8")
     (tmp_path / "over.json").write_text(result.to_json(), encoding="utf-8")
-    page = page_of(report(tmp_path, tmp_path / "r.html"))
+    written = report(tmp_path, tmp_path / "r.html")
+    page = page_of(written)
     assert f"Best rate of the sweep for mlp: {said}." in " ".join(page.words)
     assert said in page.words
+    assert f'<td class="number">{said}</td>' in written.read_text(encoding="utf-8")
     assert ("≤ 0.05 … 0.3" if low else "0.05 … ≥ 0.3") in page.words
 
 

@@ -53,8 +53,9 @@ def console() -> Console:
 
 
 def complain(message: str, mark: str = "surefoot") -> None:
-    """Say on standard error what went wrong."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
+    """Say on standard error what went wrong, between words of a terminal's lines."""
+    as_it_is = "\n" in message or not sys.stderr.isatty()
+    Console(stderr=True, highlight=False, soft_wrap=as_it_is).print(
         f"[bold red]{mark}:[/] {escape(message)}"
     )
 

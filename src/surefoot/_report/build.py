@@ -189,8 +189,8 @@ def _are_numbers(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell and cell not in ("–", "not finite")]
     return (
         bool(filled)
-        and all(cell[-1].isdigit() or cell[-1] in "kM" for cell in filled)
-        and all(cell.lstrip("-")[:1].isdigit() for cell in filled)
+        and all(cell[-1].isdigit() or cell[-1] in "kM)" for cell in filled)
+        and all(cell.lstrip("-≤≥ ")[:1].isdigit() for cell in filled)
     )
 
 
