@@ -50,7 +50,7 @@ def short(value: float, digits: int = 3) -> str:
 def within(
     lr: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
 ) -> str:
-    """Return a best rate with its interval as a person writes it.
+    """Return a best rate with its interval as a person writes it, with two digits.
 
     Where the grid ended too early, only what is known: at least, or at most.
 
@@ -62,15 +62,16 @@ def within(
         >>> within(0.1, 0.01, 1.0, open_low=True, open_high=True)
         '0.1 (anywhere, also beyond the grid)'
     """
+    said, *ends = (short(value, 2) for value in (lr, low, high))
     if open_low and open_high:
-        return f"{short(lr)} (anywhere, also beyond the grid)"
+        return f"{said} (anywhere, also beyond the grid)"
     if open_low or open_high:
-        return f"≤ {short(high)}" if open_low else f"≥ {short(low)}"
-    return f"{short(lr)} ({short(low)} … {short(high)})"
+        return f"≤ {ends[1]}" if open_low else f"≥ {ends[0]}"
+    return f"{said} ({ends[0]} … {ends[1]})"
 
 
 def span(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> str:
-    """Return an interval as a person writes it, whose ends may be open.
+    """Return an interval as a person writes it, with two digits; its ends may be open.
 
     Example:
         >>> span(0.03, 0.05), span(0.03, 0.05, open_high=True), span(0.03, 0.03)
@@ -78,7 +79,7 @@ def span(low: float, high: float, *, open_low: bool = False, open_high: bool = F
         >>> span(1.0, 1.0, open_high=True)
         '≥ 1'
     """
-    ends = short(low), short(high)
+    ends = short(low, 2), short(high, 2)
     if ends[0] == ends[1] and open_low == open_high:
         return f"only {ends[0]}"
     if ends[0] == ends[1]:
