@@ -154,8 +154,8 @@ def test_the_public_names_are_these_and_all_load():
     assert sorted(surefoot.__all__) == sorted([
         "Cost", "Curve", "Diagnosis", "Finding", "InputError", "Interaction", "Interrupted",
         "RunLog", "RunWriter", "Schedule", "Scheduler", "Sensitivity", "Snapshot", "SurefootError",
-        "Trial", "Verdict", "Watch", "__version__", "diagnose", "discriminative", "errors", "find", "grid",
-        "integrations", "layer_decay", "plot", "plots", "quantities", "read", "records", "report",
+        "Trial", "Verdict", "Watch", "__version__", "diagnose", "discriminative", "errors", "find",
+        "grid", "integrations", "layer_decay", "plot", "plots", "quantities", "read", "records", "report",
         "rules", "schedule", "schedules", "sweep", "watch",
     ])  # fmt: skip
     for name in surefoot.__all__:
