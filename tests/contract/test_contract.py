@@ -155,8 +155,8 @@ def test_the_public_names_are_these_and_all_load():
         "Cost", "Curve", "Diagnosis", "Finding", "InputError", "Interaction", "Interrupted",
         "RunLog", "RunWriter", "Schedule", "Scheduler", "Sensitivity", "Snapshot", "SurefootError",
         "Trial", "Verdict", "Watch", "__version__", "diagnose", "discriminative", "errors", "find",
-        "grid", "integrations", "layer_decay", "plot", "plots", "quantities", "read", "records", "report",
-        "rules", "schedule", "schedules", "sweep", "watch",
+        "grid", "integrations", "layer_decay", "plot", "plots", "quantities", "read", "records",
+        "report", "rules", "schedule", "schedules", "sweep", "watch",
     ])  # fmt: skip
     for name in surefoot.__all__:
         assert getattr(surefoot, name) is not None
