@@ -231,3 +231,14 @@ def test_a_curve_that_its_grid_cut_off_takes_no_part_in_the_exponent():
         for cell in result.cells
     ]
     assert dataclasses.replace(result, cells=tuple(lost)).slope("b") is None
+
+
+def test_the_table_says_where_a_best_rate_may_lie_beyond_the_grid():
+    result = by_batch()
+    assert "beyond grid" not in result.table().columns
+    first, *rest = result.cells
+    fit = Optimum(0.1, 0.05, 0.2, 1.0, open_high=True)
+    cut = Cell(first.settings, dataclasses.replace(first.sensitivity, optimum=fit))
+    table = dataclasses.replace(result, cells=(cut, *rest)).table()
+    sides = [row[table.columns.index("beyond grid")] for row in table.rows]
+    assert sides == ["above"] + [""] * len(rest)

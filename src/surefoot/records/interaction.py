@@ -237,18 +237,25 @@ class Interaction(Record):
         return f"{said} Without {'; '.join(cut)}, where the grid ends too early." if cut else said
 
     def table(self) -> Table:
-        """Return one row per combination: the settings and what its U curve came to."""
+        """Return one row per combination: the settings and what its U curve came to.
+
+        Where a best rate may lie beyond the end of the grid, a column says on which side; where
+        sweeps failed, one says why.
+        """
+        points = [_ridge_point(cell, self.names[0]) for cell in self.cells]
+        beyond = [_beyond(point) for point in points]
         columns = [*self.names, "best lr", "low", "high", "loss", "basin low", "basin high"]
-        columns += ["diverges at", "error"] if self.failures else ["diverges at"]
+        columns += ["diverges at", *["beyond grid"] * any(beyond), *["error"] * bool(self.failures)]
         rows: list[list[Any]] = []
-        for cell in self.cells:
+        for cell, point, side in zip(self.cells, points, beyond, strict=True):
             found = cell.sensitivity
-            point = _ridge_point(cell, self.names[0])
             row = [*cell.settings.values(), point.lr, point.low, point.high, point.loss]
-            row += [found.basin.low, found.basin.high, found.diverges_at]
+            row += [found.basin.low, found.basin.high, found.diverges_at, *[side] * any(beyond)]
             rows.append(row + [""] * bool(self.failures))
         bad = range(len(rows), len(rows) + len(self.failures))
-        rows += [[*failed.settings.values(), *[None] * 7, failed.error] for failed in self.failures]
+        for failed in self.failures:
+            empty = [None] * (len(columns) - len(self.names) - 1)
+            rows.append([*failed.settings.values(), *empty, failed.error])
         title = f"{self.name}: {self.metric}" if self.name else self.metric
         losses = [cell.sensitivity.best.loss for cell in self.cells]
         best = losses.index(min(losses)) if losses else None
@@ -288,6 +295,12 @@ def _is_cut_off(cell: Cell) -> bool:
     fit = cell.sensitivity.optimum
     beyond = fit is not None and (fit.open_low or fit.open_high)
     return beyond or cell.sensitivity.extend_to is not None
+
+
+def _beyond(point: RidgePoint) -> str:
+    """Return on which sides of the grid the best rate may lie beyond it."""
+    sides = {"below": point.open_low, "above": point.open_high}
+    return " or ".join(side for side, is_open in sides.items() if is_open)
 
 
 def label(settings: Mapping[str, Any]) -> str:

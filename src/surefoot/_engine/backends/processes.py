@@ -4,11 +4,13 @@ import multiprocessing
 import os
 import queue
 import re
+import signal
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -118,7 +120,9 @@ class _Run:
         self._board[indexes] = WAITING
         pool = _pool(self._workers)
         try:
-            return self._collect(pool, indexes)
+            with _deaf():
+                futures = {pool.submit(work, self._folder, index): index for index in indexes}
+            return self._collect(pool, futures)
         except BrokenProcessPool as error:
             return _exit_codes(error)
         except InputError:
@@ -127,9 +131,8 @@ class _Run:
             pool.shutdown(wait=True, kill_workers=True)
             raise
 
-    def _collect(self, pool: Any, indexes: Sequence[int]) -> str:
+    def _collect(self, pool: Any, futures: Mapping[Any, int]) -> str:
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        futures = {pool.submit(work, self._folder, index): index for index in indexes}
         for future in futures:
             future.add_done_callback(ended.put)
         death = ""
@@ -202,22 +205,40 @@ def _ready() -> int:
     return len(_last[0]._processes) if _last else 0
 
 
+@contextmanager
+def _deaf() -> Generator[None]:
+    """Let no Ctrl-C through in the block: it comes after it.
+
+    Processes that are started there inherit that, so that none of them prints the traceback of an
+    interrupt before it can ignore it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _pool(workers: int) -> Any:
     """Return the pool of workers, new ones only where there are none or their code is old."""
     from loky import get_reusable_executor
 
     usual = multiprocessing.get_all_start_methods()[0]  # which asking for it would settle for good
     method = multiprocessing.get_start_method(allow_none=True) or usual
-    _last[:] = [
-        get_reusable_executor(
-            max_workers=workers,
-            timeout=IDLE,
-            kill_workers=True,
-            initializer=prepare,
-            initargs=(os.getpid(), method, _written()),
-            env=THREADS,
-        )
-    ]
+    with _deaf():
+        _last[:] = [
+            get_reusable_executor(
+                max_workers=workers,
+                timeout=IDLE,
+                kill_workers=True,
+                initializer=prepare,
+                initargs=(os.getpid(), method, _written()),
+                env=THREADS,
+            )
+        ]
     return _last[0]
 
 
