@@ -130,7 +130,7 @@ def _run(
     except KeyboardInterrupt:
         return None, "no member had finished."
     if result is None:
-        return None, said
+        return None, said.removeprefix("Sweep interrupted").lstrip(": ")
     where = result.reason.partition(". ")[0].removeprefix("Interrupted ")
     return result, f"{where}; this is what had finished."
 
