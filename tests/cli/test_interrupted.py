@@ -76,7 +76,7 @@ def test_without_a_finished_member_it_is_one_sentence(stopped, tmp_path):
     said = stopped("at_once", "-o", "out")
     assert said.code == 130
     assert said.out == ""
-    expected = "interrupted: Sweep interrupted before any of its members had finished.\n"
+    expected = "interrupted: before any of its members had finished.\n"
     assert said.err == expected
     assert not (tmp_path / "out").exists()
 
