@@ -242,3 +242,19 @@ def test_the_table_says_where_a_best_rate_may_lie_beyond_the_grid():
     table = dataclasses.replace(result, cells=(cut, *rest)).table()
     sides = [row[table.columns.index("beyond grid")] for row in table.rows]
     assert sides == ["above"] + [""] * len(rest)
+
+
+def test_the_law_says_where_too_much_was_cut_off_for_an_exponent():
+    result = by_batch_and_kind()
+    cells = [
+        dataclasses.replace(
+            cell,
+            sensitivity=dataclasses.replace(
+                cell.sensitivity, extend_to=10.0 if cell.settings["kind"] == "SGD" else None
+            ),
+        )
+        for cell in result.cells
+    ]
+    said = dataclasses.replace(result, cells=tuple(cells)).law("batch")
+    assert "with b = unknown at kind=SGD; 1.00" in said
+    assert "Without kind=SGD, batch=8; kind=SGD, batch=16; kind=SGD, batch=32, where" in said

@@ -211,7 +211,7 @@ class _Done:
                 seconds=sum(one.cost.seconds for one in found),
                 trainings=sum(one.cost.trainings for one in found),
             ),
-            name=self.trials[0].name,
+            name=_common_name([trial.name for trial in self.trials]),
             metric=metrics.pop() if len(metrics) == 1 else "loss",
             failures=tuple(self.failures),
         )
@@ -234,6 +234,18 @@ class _Done:
             f"{said}; what had finished is in .result of this exception.",
             self.result(f"Interrupted in sweep {number + 1} of {len(self.settings)}."),
         )
+
+
+def _common_name(names: list[str]) -> str:
+    """Return the words with which all names begin: settings may stand in the rest of each.
+
+    Example:
+        >>> _common_name(["digits, SGD", "digits, Adam"]), _common_name(["width 8", "width 16"])
+        ('digits', 'width')
+    """
+    words = [name.split() for name in names]
+    same = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*words, strict=False))
+    return " ".join(each[0] for each in same).rstrip(",;:")
 
 
 def _sentences(result: Interaction) -> list[str]:

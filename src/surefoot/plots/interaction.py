@@ -31,7 +31,8 @@ def interaction_figure(interaction: Interaction, along: str | None = None, **at:
     Where one setting varies and all others are held: a heat map of one row for each value. A
     row's colour is how far its loss is above the row's best, in units of best − floor as for the
     basin. The line is the ridge, the best rate of each row, with its interval. Where several
-    vary: one ridge for each combination of the others.
+    vary: one ridge for each combination of the others. Below stands how the best rate moves along
+    that setting, or where none was named all that the interaction says.
 
     Args:
         interaction: what ``sweep`` with ``over`` returned.
@@ -42,9 +43,10 @@ def interaction_figure(interaction: Interaction, along: str | None = None, **at:
         InputError: a name or a value is not there.
     """
     free = [name for name in interaction.names if name not in at]
+    whole = along is None and not at
     if along is None and free:
         along = next((n for n in free if all(map(is_positive, interaction.values(n)))), free[0])
-    caption = interaction.law(along, **at)
+    caption = interaction.reason if whole and interaction.reason else interaction.law(along, **at)
     others = [name for name in free if name != along]
     held = f", {label(at)}" if at else ""
     name = f": {interaction.name}" if interaction.name else ""

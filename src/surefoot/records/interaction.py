@@ -218,10 +218,10 @@ class Interaction(Record):
         if slope is not None and 1 < len(combinations) <= _TOLD_APART:
             each = [dict(zip(others, values, strict=True)) for values in combinations]
             slopes = {label(one): self.slope(along, **at, **one) for one in each}
-            said = "; ".join(f"{found} at {name}" for name, found in slopes.items())
+            said = "; ".join(f"{found or 'unknown'} at {name}" for name, found in slopes.items())
             bent = [name for name, found in slopes.items() if found and found.misfit > _BENT]
             where = f" No single power fits well at {'; '.join(bent)}." if bent else ""
-            return f"Best lr ∝ {along}^b, with b = {said}.{where}"
+            return f"Best lr ∝ {along}^b, with b = {said}.{where}{_without(cells)}"
         if slope is None:
             listed = ", ".join(f"{lr:.3g} at {value}" for value, lr in means.items())
             return f"Best lr by {along}: {listed}."
@@ -233,8 +233,7 @@ class Interaction(Record):
             said = f"Best lr ∝ {along}^{slope}: {ends}."
         bent = f" No single power fits well: the ridge bends along {along}."
         said += bent if slope.misfit > _BENT else ""
-        cut = [label(cell.settings) for cell in cells if _is_cut_off(cell)]
-        return f"{said} Without {'; '.join(cut)}, where the grid ends too early." if cut else said
+        return said + _without(cells)
 
     def table(self) -> Table:
         """Return one row per combination: the settings and what its U curve came to.
@@ -295,6 +294,12 @@ def _is_cut_off(cell: Cell) -> bool:
     fit = cell.sensitivity.optimum
     beyond = fit is not None and (fit.open_low or fit.open_high)
     return beyond or cell.sensitivity.extend_to is not None
+
+
+def _without(cells: list[Cell]) -> str:
+    """Return which cells took no part in an exponent."""
+    cut = [label(cell.settings) for cell in cells if _is_cut_off(cell)]
+    return f" Without {'; '.join(cut)}, where the grid ends too early." if cut else ""
 
 
 def _beyond(point: RidgePoint) -> str:
