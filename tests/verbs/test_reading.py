@@ -248,13 +248,23 @@ def test_a_fall_that_is_no_more_than_seeds_differ_by_is_not_learning():
 
 
 def test_next_to_a_loss_of_zero_the_basin_is_measured_by_what_was_learned():
-    rows = [[1.0, 1.1], [1e-3, 1.1e-3], [1e-8, 1.1e-8], [1e-4, 1.2e-4], [0.4, 0.5]]
+    rows = [[1.0, 1.1], [1e-4, 1.1e-4], [1e-8, 1.1e-8], [1e-5, 1.2e-5], [0.4, 0.5]]
     result = read(rows)
-    assert result.unit == pytest.approx(0.023, rel=0.01)
+    assert result.unit == pytest.approx(0.0023, rel=0.01)
     assert result.basin.low < 1e-3 < 0.1 < result.basin.high
-    assert "; at most 0.0023 from" in result.reason
+    assert "; at most 0.00023 from" in result.reason
     assert result.optimum.loss >= 0
-    assert result.decade_below == pytest.approx(1e-3 / 0.023, rel=0.1)
+    assert result.decade_below == pytest.approx(1e-4 / 0.0023, rel=0.1)
+
+
+def test_rates_that_are_all_the_same_say_nothing_of_an_optimum():
+    result = read([[0.0, 0.0]] * 5)
+    assert result.optimum is None
+    assert result.extend_to is None
+    assert result.reason == (
+        "Best at lr 0.01 (validation loss 0, untrained 2.3); at most 0.00023 from 0.0001 to 1, so "
+        "0.01 is safe; no rate of the grid is too high to learn."
+    )
 
 
 def test_of_rates_that_are_equally_good_the_one_in_the_middle_is_the_best():

@@ -26,7 +26,7 @@ SAME = 1e-6
 LEAST_LEARNED = 0.1
 """A rate above the best that learned less than this share of what the best learned diverged."""
 
-LEAST_UNIT = 0.01
+LEAST_UNIT = 0.001
 """Differences are measured in units of the best loss, but of no less than this share of what was
 learned: next to a loss of almost 0 every other would be far away."""
 
@@ -118,8 +118,8 @@ def basin(
 def loss_unit(best: float, untrained: float) -> float:
     """Return what differences of losses are measured in: best loss − floor.
 
-    That is the best loss, but at least 1 % of what was learned; where losses may be negative, what
-    was learned.
+    That is the best loss, but at least 0.1 % of what was learned; where losses may be negative,
+    what was learned.
 
     Args:
         best: the least loss.
@@ -130,7 +130,7 @@ def loss_unit(best: float, untrained: float) -> float:
 
     Example:
         >>> loss_unit(0.5, untrained=2.5), loss_unit(0.0, 2.5), loss_unit(-1.0, 2.0)
-        (0.5, 0.025, 3.0)
+        (0.5, 0.0025, 3.0)
     """
     learned = 0.0 if math.isnan(untrained) else max(untrained - best, 0.0)
     return max(best, LEAST_UNIT * learned) if best >= 0 else learned

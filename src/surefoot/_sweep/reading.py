@@ -70,9 +70,10 @@ def read_sensitivity(
     unit = loss_unit(best_loss, untrained)
     table = _table(ran, lrs)
     learned = math.isnan(untrained) or not is_noise(untrained - best_loss, table)
-    optimum = _optimum(lrs, table, best_loss - unit) if unit > 0 and learned else None
-    if optimum and positive:
-        optimum = dataclasses.replace(optimum, loss=max(optimum.loss, 0.0))
+    varies = max(means) > best_loss
+    optimum = None
+    if unit > 0 and learned and varies:
+        optimum = _optimum(lrs, table, best_loss - unit, least=0.0 if best_loss >= 0 else -math.inf)
     low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, unit=unit)
 
     def lost(lr: float) -> float:
@@ -167,10 +168,11 @@ def _table(members: Sequence[Member], lrs: Sequence[float]) -> np.ndarray:
     return losses
 
 
-def _optimum(lrs: Sequence[float], losses: np.ndarray, floor: float) -> Optimum | None:
+def _optimum(
+    lrs: Sequence[float], losses: np.ndarray, floor: float, least: float
+) -> Optimum | None:
     fit = fit_optimum(lrs, losses, floor=floor, generator=np.random.default_rng(FIT_SEED))
     if fit is None:
         return None
-    return Optimum(
-        fit.lr, fit.low, fit.high, fit.loss, open_low=fit.open_low, open_high=fit.open_high
-    )
+    loss = max(fit.loss, least)
+    return Optimum(fit.lr, fit.low, fit.high, loss, open_low=fit.open_low, open_high=fit.open_high)

@@ -60,6 +60,8 @@ def _interval(found: Optimum) -> str:
 
 def _basin(result: Sensitivity) -> str:
     found, best = result.basin, result.best.loss
+    if not result.unit > 0:  # untrained losses are not known
+        return ""
     text = f"within {100 * found.tolerance:.3g} % of it"
     if result.unit != best:  # of something else: what was learned
         text = f"at most {best + found.tolerance * result.unit:.3g}"

@@ -168,7 +168,7 @@ class Sensitivity(Record):
     def unit(self) -> float:
         """Best − floor, in which the tolerance of the basin and losses beside the best are told.
 
-        That is the best loss, but at least 1 % of what was learned; where losses may be negative,
+        That is the best loss, but at least 0.1 % of what was learned; where losses may be negative,
         what was learned.
         """
         return loss_unit(self.best.loss, self.untrained)
