@@ -609,9 +609,14 @@ def test_processes_are_started_where_more_than_20_seconds_on_the_cpu_are_expecte
 
 
 @pytest.mark.parametrize(
-    ("steps", "lrs", "why"), [(60, [0.1], "one member alone"), (4, LRS, "no more than 4 updates")]
+    ("steps", "lrs", "seeds", "why"),
+    [
+        (60, [0.1], 1, "one member alone"),
+        (60, [0.1], 2, "it cannot be fused: each seed has one member"),
+        (4, LRS, 1, "no more than 4 updates"),
+    ],
 )
-def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps, lrs, why):
-    engine = sf.sweep(make(steps=steps), lrs, seeds=1).engine
+def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps, lrs, seeds, why):
+    engine = sf.sweep(make(steps=steps), lrs, seeds=seeds).engine
     assert engine.backend == "loop"
     assert engine.reason.startswith(why)

@@ -112,6 +112,37 @@ def test_a_model_that_is_not_fresh_is_refused(shared):
         member(model=factory)
 
 
+def over(table):
+    model = linear()
+    model.weight = nn.Parameter(table)
+    return model
+
+
+def assigned(table):
+    model = linear()
+    model.weight.data = table
+    return model
+
+
+def loaded(table):
+    model = linear()
+    model.load_state_dict({"weight": table, "bias": torch.zeros(1)}, assign=True)
+    return model
+
+
+def embedded(table):
+    return nn.Embedding.from_pretrained(table, freeze=False)
+
+
+@pytest.mark.parametrize("factory", [over, assigned, loaded, embedded])
+def test_new_parameters_over_the_memory_of_another_model_are_refused(factory):
+    table = torch.randn(1, 3)
+    trial = Trial(**{**GOOD, "model": lambda: factory(table)})
+    trial.build_model()
+    with pytest.raises(InputError, match="built over the same memory"):
+        trial.build_model()
+
+
 def test_a_shared_part_may_be_frozen_and_copies_are_fresh():
     backbone = nn.Linear(3, 3).requires_grad_(False)
     whole = linear()

@@ -378,6 +378,23 @@ def test_refinement_adds_the_rates_halfway_to_the_neighbours_of_the_best(refine)
     assert abs(math.log(result.best.lr)) <= abs(math.log(0.9)) + 1e-6
 
 
+def test_refinement_is_around_the_middle_of_rates_that_are_equally_good():
+    def one():
+        model = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(model.weight)
+        return model
+
+    def error(model):  # after three updates it is (1 - lr)³
+        return float(not 0.2 < model.weight.item() < 0.95)
+
+    trial = bowl(1.0, steps=3, model=one, validate=error)
+    lrs = [0.01, 0.03, 0.1, 0.3, 3.0]
+    best = sf.sweep(trial, lrs, seeds=1).best.lr
+    assert best == 0.1
+    refined = {point.lr for point in sf.sweep(trial, lrs, seeds=1, refine=1).points}
+    assert refined - set(lrs) == {0.0547723, 0.173205}
+
+
 @pytest.mark.parametrize("end", ["smallest", "largest"])
 def test_a_best_rate_at_the_end_of_the_grid_asks_for_more(end):
     lrs = [1.0, 1.5] if end == "smallest" else [1e-4, 1e-3]
@@ -425,7 +442,7 @@ KEPT = net()
         ({"model": lambda: net().requires_grad_(False)}, "has no trainable parameters"),
         ({"loss": lambda o, t: cross_entropy(o, t, reduction="none")}, "take the mean"),
         ({"validate": []}, "validate must hold at least one batch"),
-        ({"loss": lambda o, t: cross_entropy(o, t) * math.nan}, "No member .* stayed finite"),
+        ({"loss": lambda o, t: cross_entropy(o, t) * math.nan}, "no rate can help: look for NaN"),
     ],
 )
 def test_says_what_is_wrong_with_the_trial(changes, said):
@@ -444,6 +461,24 @@ def test_when_all_diverge_it_says_to_try_smaller_rates(lrs):
         InputError, match=r"No member of the sweep stayed finite.*1e\+30: add small"
     ):
         sf.sweep(bowl(1.0), lrs)
+
+
+def test_when_the_untrained_loss_is_nan_it_says_that_no_rate_can_help():
+    with pytest.raises(InputError, match="no rate can help: look for NaN"):
+        sf.sweep(make(train=[(X * math.nan, Y)]), LRS, seeds=1)
+
+
+@pytest.mark.parametrize("backend", ["auto", "loop", "fused"])
+def test_a_model_that_draws_from_a_generator_of_its_own_is_refused(backend):
+    own = torch.Generator().manual_seed(0)
+
+    def model():
+        made = net()
+        nn.init.normal_(made[0].weight, generator=own)
+        return made
+
+    with pytest.raises(InputError, match="other weights each time under the same seed"):
+        sf.sweep(make(model=model), LRS, seeds=1, backend=backend)
 
 
 def test_when_at_each_rate_one_seed_diverged_it_says_so():

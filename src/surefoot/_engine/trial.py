@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.optim import Optimizer
 
 from surefoot._base import checks
@@ -20,6 +21,9 @@ __all__ = ["Trial"]
 
 _built: WeakValueDictionary[int, nn.Parameter] = WeakValueDictionary()
 """The trainable parameters of every model built so far, by id, while they live."""
+
+_held: dict[int, StorageWeakRef] = {}
+"""The memory of these parameters, by address, while it is in use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,13 +210,19 @@ def _check_device(device: torch.device | str | None) -> None:
 
 def _check_fresh(model: nn.Module) -> None:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if any(_built.get(id(parameter)) is parameter for parameter in trainable):
+    storages = {each.data_ptr(): each for each in (p.untyped_storage() for p in trainable)}
+    for address in [address for address, held in _held.items() if held.expired()]:
+        del _held[address]
+    old = any(_built.get(id(parameter)) is parameter for parameter in trainable)
+    if old or not _held.keys().isdisjoint(storages):
         raise InputError(
             "model must return a fresh model each time; this one has weights of a model that it "
-            "returned before, so one training would go on where another ended. Build all of it "
-            "inside the function, or return copy.deepcopy(model)."
+            "returned before, or is built over the same memory (nn.Parameter(tensor), "
+            "from_pretrained(tensor)), so one training would go on where another ended. Build all "
+            "of it inside the function, give tensor.clone(), or return copy.deepcopy(model)."
         )
     _built.update((id(parameter), parameter) for parameter in trainable)
+    _held.update((address, StorageWeakRef(each)) for address, each in storages.items() if address)
 
 
 def _check_optimizer(optimizer: object, model: nn.Module) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from surefoot._base import checks
 from surefoot.errors import InputError
 
-__all__ = ["check_lrs", "default_grid", "grid", "midpoints"]
+__all__ = ["check_lrs", "default_grid", "grid", "middle_of_least", "midpoints"]
 
 
 def grid(low: float, high: float, per_decade: int = 3) -> tuple[float, ...]:
@@ -73,6 +73,19 @@ def midpoints(lrs: Sequence[float], best: float) -> tuple[float, ...]:
     place = ordered.index(best)
     around = ordered[max(place - 1, 0) : place] + ordered[place + 1 : place + 2]
     return tuple(float(f"{math.sqrt(best * other):.6g}") for other in around)
+
+
+def middle_of_least(losses: Sequence[float]) -> int:
+    """Return the number of the least finite loss; of equal neighbours, the middle.
+
+    Example:
+        >>> middle_of_least([3.0, 1.0, 1.0, 1.0, math.inf])
+        2
+    """
+    first = last = losses.index(min(loss for loss in losses if math.isfinite(loss)))
+    while last + 1 < len(losses) and losses[last + 1] == losses[first]:
+        last += 1
+    return (first + last) // 2
 
 
 def check_lrs(lrs: object) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ from surefoot._curves.u_curve import (
     mean_interval,
     safe_order,
 )
+from surefoot._sweep.grid import middle_of_least
 from surefoot._sweep.sentence import sentence
 from surefoot.errors import InputError
 from surefoot.records import Basin, Cost, Engine, Member, Optimum, Point, Sensitivity
@@ -112,10 +113,8 @@ def _best(
     """Return the least mean loss and its rate, of equal neighbours the middle; or say why not."""
     usable = [mean for mean in means if math.isfinite(mean)]
     if usable:
-        first = last = means.index(min(usable))
-        while last + 1 < len(means) and means[last + 1] == means[first]:
-            last += 1
-        return means[first], lrs[(first + last) // 2]
+        index = middle_of_least(means)
+        return means[index], lrs[index]
     if any(math.isfinite(member.loss) for member in members):
         raise InputError(
             "At every rate of the sweep at least one seed stopped being finite: add smaller rates."

@@ -14,7 +14,7 @@ from surefoot._engine.backends.choose import BACKENDS, run_job
 from surefoot._engine.backends.loop import raise_again
 from surefoot._engine.training import check_rates, untrained_loss
 from surefoot._engine.trial import Trial
-from surefoot._sweep.grid import check_lrs, default_grid, midpoints
+from surefoot._sweep.grid import check_lrs, default_grid, middle_of_least, midpoints
 from surefoot._sweep.over import MakeTrial, sweep_over
 from surefoot._sweep.reading import read_sensitivity
 from surefoot.errors import InputError, Interrupted
@@ -134,7 +134,7 @@ def sweep(
         workers=None if workers is None else checks.count("workers", workers, least=1),
     )
     checks.one_of("randomness", randomness, ("same", "different"))
-    if exact not in (True, False, None):
+    if exact is not None and not isinstance(exact, bool):
         raise InputError(f"exact must be True, False or None, not {exact!r}.")
     if over is None:
         if not isinstance(trial, Trial):
@@ -179,6 +179,11 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
     engine: Engine | None = None
 
     def read(members: Sequence[Member]) -> Sensitivity:
+        if not any(map(math.isfinite, [*untrained, *(member.loss for member in members)])):
+            raise InputError(
+                f"The {trial.metric} of the untrained model is not finite already, so that no rate "
+                "can help: look for NaN in the data, the model, the loss or validate."
+            )
         updates = sum(member.updates for member in members)
         return read_sensitivity(
             members,
@@ -235,9 +240,9 @@ def _refined(
     lrs = sorted({member.lr for member in members})
     losses = {lr: [m.loss for m in members if m.lr == lr and not m.error] for lr in lrs}
     means = {lr: sum(found) / len(found) for lr, found in losses.items() if found}
-    best = min(means, key=means.__getitem__)
-    if not math.isfinite(means[best]):
+    if not any(map(math.isfinite, means.values())):
         return []
+    best = list(means)[middle_of_least(list(means.values()))]
     seeds = sorted({member.seed for member in members})
     new = [(lr, seed) for seed in seeds for lr in midpoints(lrs, best) if lr not in lrs]
     if not new:

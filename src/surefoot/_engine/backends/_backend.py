@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from torch import nn
 
-from surefoot._engine.batches import Batches
+from surefoot._engine.batches import Batches, checksum
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 from surefoot.records import Member
@@ -19,6 +20,7 @@ __all__ = [
     "Randomness",
     "Report",
     "UnfitError",
+    "check_start",
     "noise_seed",
     "shards",
 ]
@@ -47,6 +49,7 @@ class Job:
             say), so that they differ by the rate alone; ``"different"``: each draws its own.
         exact: see :func:`surefoot.sweep`.
         batches: those of each seed, drawn once and shared by its members in this process.
+        starts: checksums of the weights that the members of each seed begin with.
     """
 
     trial: Trial
@@ -54,10 +57,26 @@ class Job:
     randomness: Randomness = "same"
     exact: bool | None = None
     batches: "Draws" = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
+    starts: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.batches is None:  # type: ignore[comparison-overlap]
             object.__setattr__(self, "batches", Draws(self.trial.train))
+
+
+def check_start(job: Job, seed: int, model: nn.Module) -> None:
+    """Refuse a model that begins with other weights than the members of its seed before it.
+
+    Raises:
+        InputError: it draws them from randomness of its own.
+    """
+    start = checksum(dict(model.state_dict()))
+    if job.starts.setdefault(seed, start) != start:
+        raise InputError(
+            f"model gives other weights each time under the same seed ({seed}): it draws them from "
+            "randomness of its own, so members would differ by more than the rate. Let it draw "
+            "from torch's global generator, which is seeded here, or seed its own inside."
+        )
 
 
 class Draws(dict[int, Batches]):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surefoot._engine.backends._backend import Job, UnfitError, shards
+from surefoot._engine.backends._backend import Job, UnfitError, check_start, shards
 from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.refusals import reason
 from surefoot._engine.said import brief
@@ -76,6 +76,8 @@ def sample(job: Job) -> Sample:
     same = replace(job, members=[(lr, seed) for lr in chosen], randomness="same")
     try:
         trainings = [Training(job.trial, lr, seed, job.batches[seed]) for lr in chosen]
+        for training in trainings:
+            check_start(job, seed, training.model)
         starts = [_copied(training.model) for training in trainings]
         grads: list[list[dict[str, Tensor | None]]] = []
         seconds: list[float] = []
@@ -128,7 +130,8 @@ def check_agreement(alone: Sample) -> None:
 
 def _compare(alone: Sample) -> None:
     job = alone.job
-    compare = _Comparison(ROUNDING if job.trial.autocast is None else ROUNDING_AUTOCAST)
+    mixed = job.trial.autocast is not None
+    compare = _Comparison(ROUNDING_AUTOCAST if mixed else ROUNDING, mixed=mixed)
     try:
         fused = Shard(job, [lr for lr, _ in job.members], alone.seed)
         for number, grads in enumerate(alone.grads):
@@ -203,10 +206,12 @@ class _Comparison:
 
     Args:
         rounding: relative difference that may be rounding.
+        mixed: whether precision is mixed, which is told.
     """
 
-    def __init__(self, rounding: float) -> None:
+    def __init__(self, rounding: float, *, mixed: bool = False) -> None:
         self._rounding = rounding
+        self._where = " in mixed precision" if mixed else ""
         self._seen: dict[str, Tensor] = {}
         """The largest size that each element of a gradient has had, of all members."""
         self._chance = 0.0
@@ -228,7 +233,9 @@ class _Comparison:
                 seen = self._seen.get(name, torch.zeros_like(grad.abs()))
                 self._seen[name] = torch.maximum(seen, grad.abs())
             if not same:
-                raise UnfitError(f"the gradient of its parameter {name!r} comes out different")
+                raise UnfitError(
+                    f"the gradient of its parameter {name!r} comes out different{self._where}"
+                )
 
     def losses(self, alone: list[float], fused: list[float], *, evaluated: bool = False) -> None:
         """Compare the losses before each update, or a first loss and one in eval mode."""

@@ -69,8 +69,10 @@ def _choose(job: Job, workers: int | None, report: Report) -> tuple[list[Member]
     try:
         alone = sample(job)
         seconds = alone.seconds
-        check_agreement(alone)
         seed, lrs = shards(job.members)[0]
+        if len(lrs) == 1:
+            raise UnfitError("each seed has one member")
+        check_agreement(alone)
         shard = Shard(job, lrs, seed)
         together = _time(shard)
         said = (

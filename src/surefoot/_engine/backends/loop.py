@@ -4,7 +4,14 @@ import math
 import time
 from collections.abc import Sequence
 
-from surefoot._engine.backends._backend import DIED, Job, Report, noise_seed, shards
+from surefoot._engine.backends._backend import (
+    DIED,
+    Job,
+    Report,
+    check_start,
+    noise_seed,
+    shards,
+)
 from surefoot._engine.batches import Batches
 from surefoot._engine.said import one_line
 from surefoot._engine.training import Training
@@ -38,6 +45,7 @@ def train(job: Job, lr: float, seed: int, batches: Batches, report: Report) -> M
     pace = Pace(job.trial.steps, report)
     try:
         training = Training(job.trial, lr, seed, batches, noise=noise_seed(job, lr, seed))
+        check_start(job, seed, training.model)
         losses = training.losses
         factors = job.trial.factors(training.optimizer)
         training.advance(job.trial.steps, factors, stop=pace.update)
