@@ -70,8 +70,7 @@ def _choose(job: Job, workers: int | None, report: Report) -> tuple[list[Member]
         alone = sample(job)
         seconds = alone.seconds
         seed, lrs = shards(job.members)[0]
-        if len(lrs) == 1:
-            raise UnfitError("each seed has one member")
+        _refuse_one(lrs)
         check_agreement(alone)
         shard = Shard(job, lrs, seed)
         together = _time(shard)
@@ -89,6 +88,11 @@ def _choose(job: Job, workers: int | None, report: Report) -> tuple[list[Member]
         report(-count.updates, [])
         why = f"it cannot be fused: {error}"
     return _run_apart(job, workers, seconds, why, report)
+
+
+def _refuse_one(lrs: Sequence[float]) -> None:
+    if len(lrs) == 1:
+        raise UnfitError("each seed has one member")
 
 
 def _run_apart(
