@@ -11,3 +11,11 @@ settings.load_profile("surefoot")
 @pytest.fixture(autouse=True, scope="session")
 def _one_core():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _without_experience(tmp_path, monkeypatch):
+    """Let no test know how long compiling took before it."""
+    monkeypatch.setattr(
+        "surefoot._engine.backends.experience._path", lambda: tmp_path / "compiled.json"
+    )

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 import surefoot as sf
 from surefoot import InputError
-from surefoot._engine.backends import choose
 from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.agreement import _Comparison
+from surefoot._engine.backends.choose import run_job
 from surefoot._engine.backends.fused import Shard
 
 G = torch.Generator().manual_seed(0)
@@ -466,7 +466,7 @@ def test_frozen_weights_are_not_copied_for_each_member():
 def test_members_come_in_the_order_of_the_plan():
     members = [(0.1, 0), (0.1, 1), (0.01, 0)]
     for backend in ("loop", "fused", "auto"):
-        found, _ = choose.run_job(Job(make(steps=6), members), backend, None, lambda *_: None)
+        found, _ = run_job(Job(make(steps=6), members), backend, None, lambda *_: None)
         assert [(m.lr, m.seed) for m in found] == members
 
 
@@ -509,114 +509,3 @@ def test_gradients_that_differ_are_seen(other):
     grad = None if other is None else torch.tensor([other])
     with pytest.raises(UnfitError, match="gradient of its parameter 'w'"):
         _Comparison(1e-4).grads({"w": torch.tensor([1.0])}, {"w": grad}, first=True)
-
-
-@pytest.mark.parametrize(("fused", "taken"), [(1e-9, "fused"), (1e9, "loop")])
-def test_auto_takes_what_is_quicker(monkeypatch, fused, taken):
-    monkeypatch.setattr(choose, "_time", lambda _: fused)
-    result = sf.sweep(make(), LRS, seeds=2)
-    assert result.engine.backend == taken
-    assert "4 members at once take" in result.engine.reason
-
-
-def test_progress_is_whole_when_fusing_fails_late():
-    class Late(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer, self.calls = nn.Linear(5, 3), 0
-
-        def forward(self, x):
-            self.calls += 1
-            found = self.layer(x)
-            return found if self.calls < 20 or found.sum() > 0 else 2 * found
-
-    told = []
-    result = sf.sweep(make(model=Late), LRS, seeds=2, progress=lambda *what: told.append(what))
-    alone = sf.sweep(make(model=Late), LRS, seeds=2, backend="loop").members
-    assert result.members == alone
-    assert told[-1][:2] == (4 * 2 * 30, 4 * 2 * 30)
-
-
-class OddSeed(nn.Module):
-    """Cannot be stacked under one seed, and can under others."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.odd = nn.Linear(5, 3), torch.initial_seed() == 1
-
-    def forward(self, x):
-        found = self.layer(x)
-        return 2 * found if self.odd and found.sum() > 0 else found
-
-
-def test_when_a_later_seed_cannot_be_fused_all_is_trained_again_and_counted_once(monkeypatch):
-    monkeypatch.setattr(choose, "_time", lambda shard: shard.advance(4) or 1e-9)
-    told = []
-    job = Job(make(model=OddSeed, steps=9), [(lr, seed) for seed in range(3) for lr in LRS])
-    found, engine = choose.run_job(job, "auto", None, lambda *what: told.append(what))
-    assert found == choose.run_job(job, "loop", None, lambda *_: None)[0]
-    assert engine.backend == "loop"
-    assert engine.reason.startswith("it cannot be fused: it branches on the values of tensors")
-    counts = [count for count, _ in told]
-    assert sum(counts) == 9 * 12
-    back = [number for number, count in enumerate(counts) if count < 0]
-    assert len(back) == 1
-    assert counts[back[0]] == -sum(counts[: back[0]]) == -9 * 4  # the first seed was whole
-    assert [m.seed for _, new in told[: back[0]] for m in new] == [0] * 4
-
-
-class Fake:
-    """A backend that trains nothing and says by its result that it was asked."""
-
-    def __init__(self, name, refusal=None):
-        self.name, self.refusal = name, refusal
-
-    def __call__(self, workers=None):
-        return self
-
-    def run(self, job, report):
-        if self.refusal:
-            raise UnfitError(self.refusal)
-        return [self.name]
-
-
-@pytest.mark.parametrize(
-    ("device", "expected", "workers", "refusal", "taken"),
-    [
-        (None, 21, 2, None, "processes"),
-        ("cpu", 21, 2, None, "processes"),
-        (torch.device("cpu", 0), 21, None, None, "processes"),
-        (None, 19, 2, None, "loop"),
-        (None, 21, 1, None, "loop"),
-        ("meta", 21, 2, None, "loop"),  # an accelerator, which processes would share
-        (None, 21, 2, "they differ", "loop"),
-    ],
-)
-def test_processes_are_started_where_more_than_20_seconds_on_the_cpu_are_expected(
-    monkeypatch, device, expected, workers, refusal, taken
-):
-    monkeypatch.setattr(choose, "Loop", Fake("loop"))
-    monkeypatch.setattr(choose, "Processes", Fake("processes", refusal))
-    monkeypatch.setattr(choose, "worker_count", lambda: 2)
-    job = Job(make(device=device, steps=60), [(lr, 0) for lr in LRS])
-    seconds = expected / 60 / len(LRS)
-    found, engine = choose._run_apart(job, workers, seconds, "because", lambda *_: None)
-    assert found == [engine.backend] == [taken]
-    assert engine.reason.endswith(
-        "because" if refusal is None else "nor spread over processes: they differ"
-    )
-    assert ("it would take 21 s" in engine.reason) == (taken == "processes")
-
-
-@pytest.mark.parametrize(
-    ("steps", "lrs", "seeds", "why"),
-    [
-        (60, [0.1], 1, "one member alone"),
-        (60, [0.1], 2, "it cannot be fused: each seed has one member"),
-        (4, LRS, 1, "no more than 4 updates"),
-    ],
-)
-def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps, lrs, seeds, why):
-    engine = sf.sweep(make(steps=steps), lrs, seeds=seeds).engine
-    assert engine.backend == "loop"
-    assert engine.reason.startswith(why)

@@ -17,8 +17,9 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from surefoot import InputError, Trial
-from surefoot._engine.backends import choose
+from surefoot._engine.backends import pilot
 from surefoot._engine.backends._backend import Job, UnfitError
+from surefoot._engine.backends.choose import run_job
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes, worker_count
 from surefoot._engine.source import load_task
@@ -368,10 +369,11 @@ def kept_weights():
 
 
 def test_auto_starts_processes_for_what_cannot_be_fused_and_takes_long(monkeypatch):
-    monkeypatch.setattr(choose, "WORTH_STARTING", 1e-9)
-    monkeypatch.setattr(choose, "worker_count", lambda: 2)
+    monkeypatch.setattr(pilot, "STARTING", 0.0)
+    monkeypatch.setattr(pilot, "SENDING", 0.0)
+    monkeypatch.setattr(pilot, "_clock", lambda job, advance, updates: 1e-9)
     job = members(a_trial(model=kept_weights))
-    found, engine = choose.run_job(job, "auto", None, lambda updates, new: None)
+    found, engine = run_job(job, "auto", 2, lambda updates, new: None)
     assert engine.backend == "processes"
     assert "share memory" in engine.reason
     assert alike(found, Loop().run(job, lambda updates, new: None))
@@ -405,7 +407,7 @@ SCRIPT = """
 import signal, sys, time, torch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import surefoot as sf
-from surefoot._engine.backends import choose
+from surefoot._engine.backends import pilot
 from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.processes import Processes
 

@@ -51,7 +51,7 @@ def command(
         ),
     ] = None,
     backend: Annotated[
-        Literal["auto", "loop", "processes", "fused"],
+        Literal["auto", "loop", "processes", "fused", "compiled"],
         typer.Option(help="How members are trained; auto takes what is right and quicker."),
     ] = "auto",
     exact: Annotated[
@@ -67,7 +67,8 @@ def command(
         typer.Option(help="Whether the members of a seed draw the same numbers, for dropout say."),
     ] = "same",
     workers: Annotated[
-        int | None, typer.Option(help="Processes; by default one for each core.")
+        int | None,
+        typer.Option(help="Processes; by default one for each core where that is quicker."),
     ] = None,
     out: OutOption = None,
     json: JsonOption = False,

@@ -22,7 +22,7 @@ from surefoot.records import Cost, Engine, Interaction, Member, Sensitivity
 
 __all__ = ["sweep"]
 
-BackendName = Literal["auto", "loop", "processes", "fused"]
+BackendName = Literal["auto", "loop", "processes", "fused", "compiled"]
 
 
 @overload
@@ -91,14 +91,16 @@ def sweep(
         tolerance: how much worse than the best is still in the basin: 0.1 is 10 % of the distance
             between the best loss and 0 (of what the best learned, where losses are negative).
         backend: ``"loop"`` trains one after another, ``"processes"`` spreads them over the cores,
-            ``"fused"`` stacks the models of a seed into one; ``"auto"`` fuses what can be fused if
-            that is quicker, and says in ``engine`` of the result what it took and why.
+            ``"fused"`` stacks the models of a seed into one, ``"compiled"`` compiles the update of
+            the stack (or is fused, and says why, where that fails); ``"auto"`` times on the first
+            updates what applies, takes the quickest and says in ``engine`` of the result why.
         exact: of fused members: True updates each by an optimizer of its own, to the last bit as
             alone with the same gradients; False allows one optimizer for all where the update is
             proportional to the lr (relative error ≤ 1e-5); None takes what is quicker.
         randomness: ``"same"`` draws the same numbers (dropout masks) for all members of a seed;
             ``"different"`` draws for each its own.
-        workers: how many processes, ≥ 1; None is one for each core.
+        workers: how many processes, ≥ 1; None is one for each core with ``"processes"`` and
+            ``"auto"``, which need not take them, and this process alone otherwise.
         progress: see :func:`surefoot.find`.
 
     Returns:

@@ -111,8 +111,8 @@ class Engine(Record):
     """What ran the members of a sweep.
 
     Args:
-        backend: ``"loop"``, ``"processes"`` or ``"fused"``.
-        reason: one sentence: why that, and why not a quicker one.
+        backend: ``"loop"``, ``"processes"``, ``"fused"`` or ``"compiled"``.
+        reason: why that, what each way took for an update of a member, and why not a quicker one.
     """
 
     backend: str

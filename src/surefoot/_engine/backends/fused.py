@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job, Report, UnfitError, noise_seed, shards
+from surefoot._engine.backends.compiled import Compiled
 from surefoot._engine.backends.loop import Pace, as_member
 from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
@@ -40,9 +41,18 @@ def _without_warnings_of_slowness() -> Generator[None]:
 
 
 class Fused:
-    """The members of each seed stacked into one model, trained at once."""
+    """The members of each seed stacked into one model, trained at once.
+
+    Args:
+        compiled: whether the update of the stack is compiled, where that can be.
+    """
 
     name = "fused"
+
+    def __init__(self, *, compiled: bool = False) -> None:
+        self.refusal = ""
+        """Why it was not compiled, or not to the end; empty if it was, or should not be."""
+        self._compiled = compiled
 
     def run(self, job: Job, report: Report) -> list[Member]:
         """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`.
@@ -52,7 +62,11 @@ class Fused:
         """
         members: list[Member] = []
         for seed, lrs in shards(job.members):
-            members += finish(Shard(job, lrs, seed), report)
+            shard = Shard(job, lrs, seed, to_compile=self._compiled)
+            if self._compiled:
+                shard.compile()
+            members += finish(shard, report)
+            self.refusal = self.refusal or shard.refusal
         return members
 
 
@@ -78,13 +92,18 @@ class Shard:
         job: what to train.
         lrs: the rate of each member.
         seed: their seed.
+        to_compile: whether :meth:`compile` will be called, which one optimizer for all suits best.
 
     Raises:
         UnfitError: the trial cannot be fused.
     """
 
-    def __init__(self, job: Job, lrs: Sequence[float], seed: int) -> None:
+    def __init__(
+        self, job: Job, lrs: Sequence[float], seed: int, *, to_compile: bool = False
+    ) -> None:
         self.job = job
+        self.compiled: Compiled | None = None
+        self._to_compile = to_compile
         self.lrs = lrs
         self.seed = seed
         self._history: list[Tensor] = []
@@ -122,13 +141,23 @@ class Shard:
         else:
             self._updates = Quick(self.stack.parameters, model, optimizer, base)
 
+    def compile(self) -> None:
+        """Make all further updates compiled, as far as that goes; see :attr:`refusal`."""
+        self.compiled = Compiled(self.job.trial, self.stack, self._updates, self.job.randomness)
+
+    @property
+    def refusal(self) -> str:
+        """Why it is not compiled although it should be; empty if it is, or should not be."""
+        return "" if self.compiled is None else self.compiled.refusal
+
     def _quick_rates(self, model: nn.Module) -> list[tuple[float, ...]] | None:
         """Return the rates of each member's groups if quick updates do; None if they do not."""
         tried = copy.deepcopy(model)
         with RandomState.seeded(self.seed).active():
             optimizers = [self.job.trial.build_optimizer(tried, lr) for lr in self.lrs]
         peak = max(map(self._factors, range(self.job.trial.steps)))
-        if may_be_quick(self.job.exact, optimizers, tried, peak):
+        exact = False if self._to_compile and self.job.exact is None else self.job.exact
+        if may_be_quick(exact, optimizers, tried, peak):
             return [groups.read(each) for each in optimizers]
         return None
 
@@ -205,20 +234,28 @@ class Shard:
 
     def _update(self, factor: float) -> None:
         trial = self.job.trial
+        first = self.updates * trial.accumulate
+        source = self.job.batches[self.seed]
+        batches = [source[number] for number in range(first, first + trial.accumulate)]
+        if self.compiled is not None:
+            losses = self.compiled.update(batches, factor, lambda: self._differentiate(batches))
+        else:
+            losses = self._differentiate(batches)
+            self._updates.step(factor, trial.clip_norm)
+        self._history.append(losses)
+
+    def _differentiate(self, batches: Sequence[Any]) -> Tensor:
+        """Compute the gradients of one update; return the losses, [K]."""
         for name in self._trained:
             self.stack.parameters[name].grad = None
-        total: Tensor | None = None
-        first = self.updates * trial.accumulate
-        batches = self.job.batches[self.seed]
-        for number in range(first, first + trial.accumulate):
-            losses = self.stack.losses(batches[number], self.job.randomness)
+        parts: list[Tensor] = []
+        for batch in batches:
+            losses = self.stack.losses(batch, self.job.randomness)
             if not losses.requires_grad:
                 raise InputError(DETACHED)
-            part = losses.detach().double() / trial.accumulate
-            total = part if total is None else total + part
-            (losses / trial.accumulate).sum().backward()
-        self._history.append(total)  # type: ignore[arg-type]
-        self._updates.step(factor, trial.clip_norm)
+            parts.append(losses.detach().double() / len(batches))
+            (losses / len(batches)).sum().backward()
+        return sum(parts[1:], parts[0])
 
 
 def _until_lost(losses: list[float]) -> list[float]:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ __all__ = [
     "STOP",
     "WAITING",
     "Parcel",
+    "Way",
     "check_fingerprint",
     "open_board",
     "receive",
@@ -38,6 +39,8 @@ __all__ = [
 
 WAITING = -1
 """On the board: no worker has begun with that member."""
+
+Way = Literal["loop", "fused", "compiled"]
 
 STOP = 1
 """In the last cell of the board: nobody waits for the members any more."""
@@ -62,12 +65,14 @@ class Parcel:
         job: what to train.
         expected: of each seed, the checksums of what it starts with.
         window: bytes of batches to keep.
+        way: how to train; see :class:`~surefoot._engine.backends.processes.Processes`.
         filters: what is done with warnings.
     """
 
     job: Job
     expected: Mapping[int, Mapping[str, int | str]]
     window: int
+    way: Way
     filters: list[Any]
 
 
@@ -78,7 +83,7 @@ def unfit(why: str) -> UnfitError:
     )
 
 
-def send(job: Job, folder: str, workers: int) -> None:
+def send(job: Job, folder: str, workers: int, way: Way = "loop") -> None:
     """Write into the folder what workers need, once for all of them.
 
     Raises:
@@ -93,7 +98,8 @@ def send(job: Job, folder: str, workers: int) -> None:
     with Path(folder, "parcel").open("wb") as file:
         pickle.dump((str(Path.cwd()), sys.path, _settings()), file)
         _pickle(job.trial if found is None else found, file)
-        _pickle(Parcel(rest, expected, usual_window() // workers, list(warnings.filters)), file)
+        window = usual_window() // workers
+        _pickle(Parcel(rest, expected, window, way, list(warnings.filters)), file)
     board = np.full(len(job.members) + 1, WAITING, dtype=np.int64)
     board.tofile(Path(folder, "board"))
 
@@ -120,9 +126,10 @@ def receive(folder: str) -> Parcel:
 
 
 def open_board(folder: str) -> np.memmap[Any, Any]:
-    """Return the board in the folder: updates made of each member, or :data:`WAITING`.
+    """Return the board in the folder: updates made of each unit, or :data:`WAITING`.
 
-    The last cell is for the word :data:`STOP`, on which workers let their members go.
+    A unit's are in the cell of its first member. The last cell is for the word :data:`STOP`, on
+    which workers let their members go.
     """
     return np.memmap(Path(folder, "board"), dtype=np.int64, mode="r+")
 

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 
 from surefoot._base import checks
-from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError, shards
+from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError
 from surefoot._engine.backends.loop import Pace
-from surefoot._engine.backends.parcel import STOP, WAITING, open_board, send, unfit
-from surefoot._engine.backends.worker import THREADS, Outcome, prepare, work
+from surefoot._engine.backends.parcel import STOP, WAITING, Way, open_board, send, unfit
+from surefoot._engine.backends.worker import THREADS, Outcome, Unit, prepare, work
 from surefoot._engine.source import modules
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
 
-__all__ = ["Processes", "worker_count"]
+__all__ = ["Processes", "ready", "worker_count"]
 
 IDLE = 60
 """Seconds without work after which a worker ends; until then the next sweep finds it ready."""
@@ -36,7 +36,7 @@ _last: list[Any] = []
 
 
 class Processes:
-    """One member after another in each of several processes, with one thread each.
+    """Members spread over several processes, with one thread each: one by one, or fused shards.
 
     Workers are Python processes of their own, kept for the next sweep; no
     ``if __name__ == "__main__"`` is needed. A trial that came from ``file.py:name`` is loaded there
@@ -49,12 +49,15 @@ class Processes:
 
     Args:
         workers: how many processes, ≥ 1; None is :func:`worker_count`.
+        way: how a worker trains: ``"loop"`` one member after another, ``"fused"`` or ``"compiled"``
+            those of a seed, or a part of them, at once.
     """
 
     name = "processes"
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, way: Way = "loop") -> None:
         self.workers = worker_count() if workers is None else workers
+        self.way: Way = way
         checks.count("workers", self.workers, least=1)
 
     def run(self, job: Job, report: Report) -> list[Member]:
@@ -67,10 +70,11 @@ class Processes:
             UnfitError: workers cannot train it as this process would.
             InputError: the trial itself is wrong.
         """
-        workers = max(1, min(self.workers, max(len(job.members), _ready())))
+        workers = max(1, min(self.workers, max(len(job.members), ready())))
         with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
-            send(job, folder, workers)
-            members = _Run(job, report, workers, folder).members()
+            send(job, folder, workers, self.way)
+            units = _units(job, workers if self.way != "loop" else len(job.members))
+            members = _Run(job, report, workers, folder).members(units)
         for batches in job.batches.values():
             batches.forget()
         return members
@@ -97,31 +101,35 @@ class _Run:
         self._done: dict[int, Member] = {}
         self._warned: dict[Any, Any] = {}
 
-    def members(self) -> list[Member]:
-        """Train all and return them in the order of the job."""
-        waiting = _order(self._job.members)
+    def members(self, units: Sequence[Unit]) -> list[Member]:
+        """Train all, unit by unit, and return them in the order of the job."""
+        waiting = list(units)
         while waiting:
             death = self._attempt(waiting)
-            begun = [index for index in self._left(waiting) if self._board[index] != WAITING]
+            begun = [unit for unit in self._left(waiting) if self._board[unit[0]] != WAITING]
             if death and not begun:
                 raise unfit(f"they die as they start ({death})")
-            for index in begun:  # alone, so that it is plain which of them kills its worker
-                death = self._attempt([index])
-                if death and index not in self._done:
-                    self._finish(index, _dead(*self._job.members[index], death))
-            waiting = self._left(waiting)
+            waiting = [unit for unit in self._left(waiting) if unit not in begun]
+            for unit in begun:  # alone, so that it is plain which of them kills its worker
+                death = self._attempt([unit])
+                if not death or unit[0] in self._done:
+                    continue
+                if len(unit) > 1:
+                    waiting += [(index,) for index in unit]
+                else:
+                    self._finish(unit, [_dead(*self._job.members[unit[0]], death)])
         return [self._done[index] for index in range(len(self._job.members))]
 
-    def _left(self, indexes: Sequence[int]) -> list[int]:
-        return [index for index in indexes if index not in self._done]
+    def _left(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if unit[0] not in self._done]
 
-    def _attempt(self, indexes: Sequence[int]) -> str:
+    def _attempt(self, units: Sequence[Unit]) -> str:
         """Train some members; return how a worker died, "" if none did."""
-        self._board[indexes] = WAITING
+        self._board[[unit[0] for unit in units]] = WAITING
         pool = _pool(self._workers)
         try:
             with _deaf():
-                futures = {pool.submit(work, self._folder, index): index for index in indexes}
+                futures = {pool.submit(work, self._folder, unit): unit for unit in units}
             return self._collect(pool, futures)
         except BrokenProcessPool as error:
             return _exit_codes(error)
@@ -131,7 +139,7 @@ class _Run:
             pool.shutdown(wait=True, kill_workers=True)
             raise
 
-    def _collect(self, pool: Any, futures: Mapping[Any, int]) -> str:
+    def _collect(self, pool: Any, futures: Mapping[Any, Unit]) -> str:
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for future in futures:
             future.add_done_callback(ended.put)
@@ -165,27 +173,37 @@ class _Run:
                 self._told += new
                 self._report(int(new.sum()), [])
 
-    def _accept(self, index: int, outcome: Outcome) -> None:
+    def _accept(self, unit: Unit, outcome: Outcome) -> None:
         for text, category, file, line in outcome.warned:
             warnings.warn_explicit(text, category, file, line, registry=self._warned)
-        if outcome.member is None:
+        if not outcome.members:
             raise UnfitError(outcome.refusal) if outcome.unfit else InputError(outcome.refusal)
-        self._finish(index, outcome.member)
+        self._finish(unit, outcome.members)
 
-    def _finish(self, index: int, member: Member) -> None:
-        self._done[index] = member
-        steps = self._job.trial.steps
-        self._report(steps - int(self._told[index]), [member])
-        self._told[index] = steps
+    def _finish(self, unit: Unit, members: Sequence[Member]) -> None:
+        self._done.update(zip(unit, members, strict=True))
+        whole = self._job.trial.steps * len(unit)
+        self._report(whole - int(self._told[unit[0]]), members)
+        self._told[unit[0]] = whole
 
 
-def _order(members: Sequence[tuple[float, int]]) -> list[int]:
-    """Return the numbers of the members, seed by seed, so that a worker draws few batches.
+def _units(job: Job, count: int) -> list[Unit]:
+    """Return the numbers of the members that a worker trains at once, at least so many units.
 
-    High rates, which may end early, come last: no worker has a long one left when others are done.
+    They come seed by seed, so that a worker draws few batches. High rates, which may end early,
+    come last: no worker has a long one left when others are done. Where a seed has several
+    units, each has rates from everywhere.
     """
-    turn = {seed: number for number, (seed, _) in enumerate(shards(members))}
-    return sorted(range(len(members)), key=lambda i: (turn[members[i][1]], members[i][0]))
+    seeds: dict[int, list[int]] = {}
+    for index, (_, seed) in enumerate(job.members):
+        seeds.setdefault(seed, []).append(index)
+    parts = -(-count // len(seeds))
+    found: list[Unit] = []
+    for indexes in seeds.values():
+        own = sorted(indexes, key=lambda index: job.members[index][0])
+        cut = [own[part::parts] for part in range(min(parts, len(own)))]
+        found += [(first, *rest) for first, *rest in cut]
+    return found
 
 
 def _dead(lr: float, seed: int, death: str) -> Member:
@@ -200,7 +218,7 @@ def _exit_codes(error: BrokenProcessPool) -> str:
     return found[1] if found else f"{type(error).__name__}"
 
 
-def _ready() -> int:
+def ready() -> int:
     """Return how many workers are up, which a sweep of fewer members leaves to the next."""
     return len(_last[0]._processes) if _last else 0
 

@@ -12,7 +12,7 @@ from torch.func import vmap
 from surefoot._engine.backends._backend import Randomness
 from surefoot._engine.trial import Trial
 
-__all__ = ["Stack"]
+__all__ = ["Stack", "Tensors"]
 
 Tensors = dict[str, Tensor]
 
@@ -39,7 +39,9 @@ class Stack:
         self._model = model
         self._fresh = copy.deepcopy(model)
         self._places = _places(model)
-        self._buffers = {name: _repeated(each, count) for name, each in model.named_buffers()}
+        self.count = count
+        self.kinds = [type(each).__qualname__ for each in model.modules()]
+        self.buffers = {name: _repeated(each, count) for name, each in model.named_buffers()}
         self.parameters = {
             name: _repeated(parameter, count).requires_grad_()
             for name, parameter in model.named_parameters()
@@ -49,15 +51,29 @@ class Stack:
 
     def losses(self, batch: Any, randomness: Randomness) -> Tensor:
         """Return the loss of each member on the batch, [K], ready for backward."""
-
-        def one(parameters: Tensors, buffers: Tensors) -> tuple[Tensor, Tensors]:
-            with self._exchanged(parameters | buffers):
-                loss = self._trial.compute_loss(self._model, batch)
-                return loss, dict(self._model.named_buffers())
-
-        losses, buffers = vmap(one, randomness=randomness)(self.parameters, self._buffers)
-        self._buffers = {name: buffer.contiguous() for name, buffer in buffers.items()}
+        losses, buffers = self.forward(self.parameters, self.buffers, batch, randomness)
+        self.buffers = {name: buffer.contiguous() for name, buffer in buffers.items()}
         return losses
+
+    def forward(
+        self, parameters: Tensors, buffers: Tensors, batch: Any, randomness: str
+    ) -> tuple[Tensor, Tensors]:
+        """Return the loss of each member and its buffers after, at given tensors [K, …].
+
+        What is inside has no annotations, which torch.compile cannot trace.
+        """
+
+        def one(parameters, buffers):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            return self._forward_one(parameters, buffers, batch)
+
+        return vmap(one, randomness=randomness)(parameters, buffers)
+
+    def _forward_one(
+        self, parameters: Tensors, buffers: Tensors, batch: Any
+    ) -> tuple[Tensor, Tensors]:
+        with self._exchanged(parameters | buffers):
+            loss = self._trial.compute_loss(self._model, batch)
+            return loss, dict(self._model.named_buffers())
 
     def grads(self, index: int) -> dict[str, Tensor | None]:
         """Return the gradient of each trainable parameter of one member."""
@@ -79,7 +95,7 @@ class Stack:
                 if name in self.parameters:
                     parameter.copy_(self.parameters[name][index])
             for name, buffer in model.named_buffers():
-                buffer.data = self._buffers[name].detach()[index].clone()
+                buffer.data = self.buffers[name].detach()[index].clone()
         return model
 
     @property

@@ -9,9 +9,10 @@ from torch.optim import Optimizer
 
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import UnfitError
+from surefoot._engine.backends.functional import Group, groups_of
 from surefoot._engine.random_state import RandomState
 
-__all__ = ["Exact", "Quick", "Updates", "become_views", "may_be_quick"]
+__all__ = ["Exact", "Quick", "Updates", "become_views", "clip", "may_be_quick"]
 
 QUICK_BELOW = 40_000
 """Without the user's word, updates are quick where the parameter tensors of a model have fewer
@@ -149,6 +150,7 @@ class Quick:
         base: Sequence[Sequence[float]],
     ) -> None:
         self._optimizer = optimizer
+        self._names = {id(stack): name for name, stack in stacks.items()}
         self._stacks = list(stacks.values())
         self._moves: list[_Move] = []
         stack_of = {id(p): stacks[name] for name, p in model.named_parameters() if name in stacks}
@@ -166,13 +168,18 @@ class Quick:
     def step(self, factor: float, clip_norm: float | None) -> None:
         """See :class:`Updates`."""
         if clip_norm is not None:
-            _clip(self._stacks, clip_norm)
+            clip([s.grad for s in self._stacks if s.grad is not None], clip_norm)
         for move in self._moves:
             move.before.copy_(move.stack)
         self._optimizer.step()
         for move in self._moves:
             share = move.rate if factor == 1 else move.rate * factor
             torch.lerp(move.before, move.stack, share, out=move.stack)
+
+    def groups(self) -> list[Group]:
+        """Return what updates the stacks, as functions of tensors; after the first update."""
+        rates = {id(move.own): move.rate for move in self._moves}
+        return groups_of(self._optimizer, self._names, rates)
 
     def check(self) -> None:
         """See :class:`Updates`; torch's own optimizers write in place."""
@@ -182,6 +189,7 @@ class _Move:
     """A stack, where it was before the update, and the rate of each member in its shape."""
 
     def __init__(self, stack: Tensor, rates: Tensor) -> None:
+        self.own = stack
         self.stack = stack.detach()
         self.before = torch.empty_like(self.stack)
         self.rate = _columns(rates.to(stack.device, stack.dtype), stack)
@@ -202,9 +210,8 @@ def _stacked(state: dict[str, Any], stack: Tensor) -> dict[str, Any]:
     }
 
 
-def _clip(stacks: Sequence[Tensor], norm: float) -> None:
-    """Scale the gradient of each member to at most this norm, as torch does for one model."""
-    grads = [stack.grad for stack in stacks if stack.grad is not None]
+def clip(grads: Sequence[Tensor], norm: float) -> None:
+    """Scale the gradients [K, …] of each member to at most this norm, as torch does for one."""
     norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads]
     total = torch.linalg.vector_norm(torch.stack(norms), dim=0)
     scale = (norm / (total + 1e-6)).clamp(max=1.0)

@@ -1,4 +1,4 @@
-"""What runs in a worker process: members of a job, one after another."""
+"""What runs in a worker process: members of a job, one after another or a part of them at once."""
 
 import multiprocessing
 import os
@@ -6,19 +6,23 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from surefoot._engine.backends._backend import UnfitError
+from surefoot._engine.backends.fused import Shard, finish
 from surefoot._engine.backends.loop import train
 from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
 from surefoot._engine.batches import Batches
 from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["THREADS", "Outcome", "prepare", "work"]
+__all__ = ["THREADS", "Outcome", "Unit", "prepare", "work"]
+
+Unit = tuple[int, *tuple[int, ...]]
+"""Numbers of members of one seed that are trained at once."""
 
 THREADS = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -28,16 +32,16 @@ THREADS = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one member.
+    """What became of a unit.
 
     Args:
-        member: the trained member, None if it was refused.
+        members: the trained members, none if they were refused.
         refusal: what the :class:`~surefoot.InputError` said.
         unfit: whether a worker cannot train it, though the trial may be right.
         warned: its warnings: text, category, file, line.
     """
 
-    member: Member | None
+    members: Sequence[Member]
     refusal: str = ""
     unfit: bool = False
     warned: tuple[tuple[str, type[Warning], str, int], ...] = ()
@@ -59,31 +63,39 @@ def prepare(parent: int, method: str, written: float) -> None:  # noqa: ARG001
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
-def work(folder: str, index: int) -> Outcome:
-    """Train one member of the job in the folder."""
+def work(folder: str, unit: Unit) -> Outcome:
+    """Train a unit of the job in the folder."""
     with warnings.catch_warnings(record=True) as caught:
-        outcome = _work(folder, index)
+        outcome = _work(folder, unit)
     told = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
     return replace(outcome, warned=told)
 
 
-def _work(folder: str, index: int) -> Outcome:
+def _work(folder: str, unit: Unit) -> Outcome:
     board = open_board(folder)
-    board[index] = 0
+    board[unit[0]] = 0
 
     def report(updates: int, _: object) -> None:
-        board[index] += updates
+        board[unit[0]] += updates
         if board[-1] == STOP:
             raise InputError("the sweep was stopped.")
 
     try:
         held = _hold(folder)
-        lr, seed = held.job.members[index]
+        lr, seed = held.job.members[unit[0]]
+        batches = held.batches(seed)
         warnings.resetwarnings()
         warnings.filters[:] = held.parcel.filters  # type: ignore[index]
-        return Outcome(train(held.job, lr, seed, held.batches(seed), report))
+        if len(unit) == 1:
+            return Outcome([train(held.job, lr, seed, batches, report)])
+        lrs = [held.job.members[index][0] for index in unit]
+        compiled = held.parcel.way == "compiled"
+        shard = Shard(held.job, lrs, seed, to_compile=compiled)
+        if compiled:
+            shard.compile()
+        return Outcome(finish(shard, report))
     except InputError as error:
-        return Outcome(None, str(error), unfit=isinstance(error, UnfitError))
+        return Outcome([], str(error), unfit=isinstance(error, UnfitError))
 
 
 class _Held:
@@ -93,17 +105,15 @@ class _Held:
         self.folder = folder
         self.parcel = receive(folder)
         self.job = self.parcel.job
-        self._seed = -1
-        self._batches: Any = None
 
     def batches(self, seed: int) -> Batches:
         """Return the batches of a seed, checked to be those of the sender."""
-        if seed != self._seed:
-            self._batches = None  # frees those of the seed before
+        if seed not in self.job.batches:
+            self.job.batches.clear()  # frees those of the seed before
             batches = Batches(self.job.trial.train, seed, window=self.parcel.window)
             check_fingerprint(self.parcel, seed, batches)
-            self._seed, self._batches = seed, batches
-        return self._batches
+            self.job.batches[seed] = batches
+        return self.job.batches[seed]
 
 
 _kept: list[_Held] = []

@@ -1,0 +1,337 @@
+"""One update of all stacked members as one compiled function."""
+
+import functools
+import types
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from surefoot._engine.backends.functional import Group
+from surefoot._engine.backends.stack import Stack, Tensors
+from surefoot._engine.backends.updates import Quick, Updates, clip
+from surefoot._engine.batches import copied, map_leaves
+from surefoot._engine.random_state import RandomState
+from surefoot._engine.said import brief
+from surefoot._engine.trial import Trial
+
+__all__ = ["Compiled", "kind_of"]
+
+AGREES = 0.01
+"""By this share of how far a tensor moved, a compiled update may differ from one that is not."""
+
+NEGLIGIBLE = 1e-5
+"""A gradient smaller than this share of the largest one is rounding: Adam moves it by chance."""
+
+ROUNDING = 1e-4
+"""What of a loss or a buffer may be rounding."""
+
+TINY = 1e-30
+
+MOST_COMPILED = 64
+"""So many versions of one function torch keeps, of all trials that share it."""
+
+MOST_KINDS = 16
+"""So many kinds of batches are compiled in one training; with more, none is."""
+
+
+class Compiled:
+    """The updates of a stack, compiled; each new kind of batch is checked against eager torch.
+
+    Where one optimizer does for all members, the gradients and the update are one function; else
+    only the gradients are, and the update follows without compilation. An update is made both ways
+    and compared whenever a batch has shapes that did not come before, or Python values
+    in the model changed so that it must be compiled anew. If they differ, or it cannot be compiled,
+    all goes on without, and :attr:`refusal` says why.
+
+    Args:
+        trial: what is trained.
+        stack: the members' tensors.
+        updates: how the members are updated without compilation.
+        randomness: see :class:`~surefoot._engine.backends._backend.Job`.
+    """
+
+    def __init__(self, trial: Trial, stack: Stack, updates: Updates, randomness: str) -> None:
+        self.refusal = ""
+        """Why it is not compiled (any more); empty while it is."""
+        self._trial = trial
+        self._stack = stack
+        self._updates = updates
+        self._randomness = randomness
+        self._parameters = {name: each.detach() for name, each in stack.parameters.items()}
+        self._whole = isinstance(updates, Quick) and trial.accumulate == 1
+        body = _update if self._whole else _gradients
+        self._function = _function(body, _family(trial, stack))
+        self._groups: list[Group] = []
+        self._kinds: set[Any] = set()
+        self._begun = False
+
+    def update(
+        self, batches: Sequence[Any], factor: float, gradients: Callable[[], Tensor]
+    ) -> Tensor:
+        """Make one update and return the loss of each member before it, [K].
+
+        Args:
+            batches: those of the update.
+            factor: of the schedule.
+            gradients: computes them without compilation; returns the losses.
+        """
+        kind = kind_of(batches)
+        if kind in self._kinds and not self.refusal:
+            try:
+                return self._quickly(batches, factor)
+            except _ChangedError:
+                self._kinds.clear()
+            except Exception as error:
+                self.refusal = f"compiling failed ({brief(error)})"
+        if len(self._kinds) >= MOST_KINDS:
+            self.refusal = f"batches come in more than {MOST_KINDS} different shapes"
+        if self.refusal or not self._begun:  # the first update makes the optimizer's state
+            self._begun = True
+            return self._eagerly(factor, gradients)
+        self._kinds.add(kind)
+        return self._checked(batches, factor, gradients)
+
+    def _eagerly(self, factor: float, gradients: Callable[[], Tensor]) -> Tensor:
+        losses = gradients()
+        self._updates.step(factor, self._trial.clip_norm)
+        return losses
+
+    def _quickly(self, batches: Sequence[Any], factor: float) -> Tensor:
+        state = self._state()
+        losses = self._run(state, batches, factor)
+        self._stack.buffers = state.buffers
+        if not self._whole:
+            for name, stack in self._stack.parameters.items():
+                stack.grad = state.grads[name]
+            self._updates.step(factor, self._trial.clip_norm)
+        return losses
+
+    def _checked(
+        self, batches: Sequence[Any], factor: float, gradients: Callable[[], Tensor]
+    ) -> Tensor:
+        """Make an update without compilation, and a compiled one of a twin; compare them."""
+        random, twin = RandomState(), self._state().copied()
+        start = {name: each.clone() for name, each in twin.parameters.items()}
+        compiled: Tensor | None = None
+        try:
+            with self._function.may_compile():
+                compiled = self._run(twin, copied(batches), factor)
+        except Exception as error:
+            self.refusal = f"compiling failed ({brief(error)})"
+        random.restore()
+        losses = gradients()
+        grads = {
+            name: None if stack.grad is None else stack.grad.clone()
+            for name, stack in self._stack.parameters.items()
+        }
+        self._updates.step(factor, self._trial.clip_norm)
+        if compiled is not None:
+            if self._whole:
+                ends = twin.parameters, self._parameters
+                own, other = ({n: end[n] - start[n] for n in start} for end in ends)
+            else:
+                own, other = twin.grads, grads
+            self.refusal = _difference(losses, compiled, grads, own, other)
+        return losses
+
+    def _run(self, state: "_State", batches: Sequence[Any], factor: float) -> Tensor:
+        """Make the update of a state in place, or add up its gradients; return the losses."""
+        function, stack, randomness = self._function, self._stack, self._randomness
+        with torch.no_grad():
+            if self._whole:
+                losses, state.buffers = function(
+                    *(stack, state.parameters, state.buffers, batches[0], randomness),
+                    *(
+                        state.groups,
+                        torch.tensor(factor, dtype=torch.float64),
+                        self._trial.clip_norm,
+                    ),
+                )
+                return losses
+            total: Tensor | None = None
+            for batch in batches:
+                losses, grads, state.buffers = function(
+                    stack, state.parameters, state.buffers, batch, randomness, len(batches)
+                )
+                total = losses if total is None else total + losses
+                for name, grad in grads.items():
+                    state.grads[name] = state.grads[name] + grad if name in state.grads else grad
+            return total  # type: ignore[return-value]
+
+    def _state(self) -> "_State":
+        if self._whole and not self._groups:
+            self._groups = self._updates.groups()  # type: ignore[attr-defined]
+        return _State(self._parameters, self._stack.buffers, self._groups)
+
+
+class _State:
+    """The tensors that an update changes."""
+
+    def __init__(self, parameters: Tensors, buffers: Tensors, groups: list[Group]) -> None:
+        self.parameters = parameters
+        self.buffers = buffers
+        self.groups = groups
+        self.grads: Tensors = {}
+
+    def copied(self) -> "_State":
+        """Return the same with tensors of its own."""
+        own = [
+            group._replace(
+                state={
+                    key: [None if each is None else each.clone() for each in tensors]
+                    for key, tensors in group.state.items()
+                }
+            )
+            for group in self.groups
+        ]
+        return _State(copied(self.parameters), copied(self.buffers), own)
+
+
+class _ChangedError(Exception):
+    """What was compiled does not serve any more: something in the trial changed."""
+
+
+def _update(
+    stack: Stack,
+    parameters: Tensors,
+    buffers: Tensors,
+    batch: Any,
+    randomness: str,
+    groups: list[Group],
+    factor: Tensor,
+    clip_norm: float | None,
+) -> tuple[Tensor, Tensors]:
+    """The update of all members; what is compiled."""
+    losses, grads, new = _gradients(stack, parameters, buffers, batch, randomness, 1)
+    if clip_norm is not None:
+        clip(list(grads.values()), clip_norm)
+    for group in groups:
+        group.update(parameters, grads, factor)
+    return losses, new
+
+
+def _gradients(
+    stack: Stack, parameters: Tensors, buffers: Tensors, batch: Any, randomness: str, parts: int
+) -> tuple[Tensor, Tensors, Tensors]:
+    """Losses ÷ parts, their gradients, and the buffers after; what is compiled."""
+
+    def total(own, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  torch.compile
+        losses, new = stack.forward(own, state, batch, randomness)
+        return (losses / parts).sum(), (losses, new)
+
+    grads, (_, (losses, new)) = grad_and_value(total, has_aux=True)(parameters, buffers)
+    return losses.double() / parts, grads, new
+
+
+class _Function:
+    """A compiled function, which other shards of like trials use too.
+
+    Its code is a copy of its own, for torch keeps what it compiled with the code, up to a limit.
+    """
+
+    def __init__(self, body: types.FunctionType) -> None:
+        code = body.__code__.replace()
+        own = types.FunctionType(code, body.__globals__, body.__name__, None, body.__closure__)
+        self._call: Any = torch.compile(own, backend=self._backend, fullgraph=True, dynamic=False)
+        self._may_compile = False
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it as it was compiled.
+
+        Raises:
+            _ChangedError: it would have to be compiled again; nothing was done.
+        """
+        try:
+            return self._call(*args)
+        except Exception as error:  # torch raises another one around it
+            if isinstance(getattr(error, "inner_exception", None), _ChangedError):
+                raise _ChangedError from None
+            raise
+
+    @contextmanager
+    def may_compile(self) -> Generator[None]:
+        """Allow compilation in the block."""
+        self._may_compile = True
+        try:
+            with (
+                warnings.catch_warnings(action="ignore"),
+                torch._dynamo.config.patch(recompile_limit=MOST_COMPILED),
+            ):
+                yield
+        finally:
+            self._may_compile = False
+
+    def _backend(self, graph: Any, inputs: Any) -> Any:
+        if not self._may_compile:
+            raise _ChangedError
+        return _lower(graph, inputs)
+
+
+def _lower(graph: Any, inputs: Any) -> Any:
+    """Compile a graph: random numbers are torch's, threads as many as there are at each call."""
+    from torch import _inductor
+
+    from surefoot._engine.backends.orient import Orient
+
+    options = {
+        "fallback_random": True,
+        "cpp.dynamic_threads": True,
+        "post_grad_custom_pre_pass": Orient(),
+    }
+    return _inductor.compile(graph, inputs, options)
+
+
+@functools.lru_cache(maxsize=32)
+def _function(body: Any, family: tuple[Any, ...]) -> _Function:  # noqa: ARG001
+    return _Function(body)
+
+
+def _family(trial: Trial, stack: Stack) -> tuple[Any, ...]:
+    """Return what trials have in common that may share what was compiled."""
+    loss = trial.objective or trial.loss
+    names = (getattr(loss, "__module__", ""), getattr(loss, "__qualname__", ""))
+    return (*names, *stack.kinds, stack.count)
+
+
+def kind_of(batches: Sequence[Any]) -> Any:
+    """Return what compiled code depends on in batches: shapes, types, and what is no tensor."""
+    found: list[Any] = []
+
+    def add(leaf: Any) -> None:
+        if isinstance(leaf, Tensor):
+            found.append((leaf.shape, leaf.dtype, leaf.device))
+        else:
+            found.append(leaf if isinstance(leaf, (bool, int, str)) else type(leaf))
+
+    map_leaves(add, batches)
+    return tuple(found)
+
+
+def _difference(
+    losses: Tensor,
+    compiled: Tensor,
+    grads: Mapping[str, Tensor | None],
+    own: Tensors,
+    other: Mapping[str, Tensor | None],
+) -> str:
+    """Return how a compiled update differs from one without, "" if by no more than rounding."""
+    finite = losses.isfinite() & compiled.isfinite()
+    apart = (losses - compiled).abs()[finite] > ROUNDING * losses.abs()[finite] + TINY
+    if bool(apart.any()) or bool((losses.isfinite() != compiled.isfinite()).any()):
+        return "its loss comes out different when compiled"
+    known = [grad[finite].abs() for grad in grads.values() if grad is not None]
+    largest = max((float(grad.max()) for grad in known if grad.numel()), default=0.0)
+    for name, expected in other.items():
+        grad = grads[name]
+        if grad is None or expected is None:
+            return f"its parameter {name!r} has no gradient"
+        sure = grad[finite].abs() > NEGLIGIBLE * largest
+        off = float((own[name] - expected)[finite][sure].norm())
+        if not off <= AGREES * float(expected[finite][sure].norm()):
+            return f"its parameter {name!r} comes out different when compiled"
+    return ""

@@ -1,0 +1,82 @@
+"""What compiling a kind of trial took on this machine, kept for the next sweep."""
+
+import hashlib
+import json
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from surefoot._engine.backends._backend import Job
+from surefoot._engine.backends.compiled import kind_of
+from surefoot._engine.backends.stack import Stack
+
+__all__ = ["Experience"]
+
+COMPILING = 15.0
+"""Seconds that compiling takes, for a trial of which nothing is known."""
+
+MOST = 1000
+"""Kinds of trials that are remembered."""
+
+
+class Experience:
+    """How long a kind of trial took to compile, and how quick it then was.
+
+    It is kept in ``surefoot/compiled.json`` in the user's cache directory, and may be
+    deleted at any time.
+
+    Args:
+        key: what tells kinds of trials apart.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        known = _read().get(key, {})
+        self.compiling: float = known.get("compiling", COMPILING)
+        """Seconds until the first compiled update was made."""
+        self.seconds: float | None = known.get("seconds", 0.0)
+        """Of a member's update when compiled; 0 if it is not known, None if it cannot be."""
+
+    @classmethod
+    def of(cls, job: Job, stack: Stack) -> "Experience":
+        """Return what is known of jobs with such a stack."""
+        trial = job.trial
+        seed = job.members[0][1]
+        parts = (
+            [(name, tuple(each.shape), str(each.dtype)) for name, each in stack.parameters.items()],
+            stack.kinds,
+            kind_of([job.batches[seed][0]]),
+            (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
+            (str(trial.device), torch.get_num_threads(), torch.__version__, platform.processor()),
+        )
+        return cls(hashlib.sha256(repr(parts).encode()).hexdigest()[:16])
+
+    def keep(self) -> None:
+        """Remember it; where nothing can be written, do without."""
+        known = _read()
+        known.pop(self._key, None)
+        known[self._key] = {"compiling": self.compiling, "seconds": self.seconds}
+        latest = dict(list(known.items())[-MOST:])
+        path = _path()
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_suffix(f".{os.getpid()}")
+            new.write_text(json.dumps(latest), encoding="utf-8")
+            new.replace(path)
+
+
+def _read() -> dict[str, Any]:
+    try:
+        found = json.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _path() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "surefoot", "compiled.json")

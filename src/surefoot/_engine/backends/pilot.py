@@ -1,0 +1,257 @@
+"""The first updates of a job, trained in every way that applies, and timed."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
+from surefoot._engine.backends.agreement import Sample, check_agreement, sample
+from surefoot._engine.backends.experience import Experience
+from surefoot._engine.backends.fused import Fused, Shard, finish
+from surefoot._engine.backends.loop import Loop
+from surefoot._engine.backends.parcel import Way
+from surefoot._engine.backends.processes import Processes, ready, worker_count
+from surefoot.records import Engine, Member
+
+__all__ = ["PILOT", "Pilot"]
+
+PILOT = 4
+"""Updates of the loop that are timed, and of a stack in each of its ways."""
+
+STARTING = 4.0
+"""Seconds until new worker processes are up and hold the trial."""
+
+SENDING = 0.3
+"""Seconds until workers that are up hold the trial."""
+
+QUICKER = 2.0
+"""So many times as quick a stack is expected to be when compiled, if nothing is known."""
+
+UNEVEN = 1.2
+"""A part of a stack costs so many times its share of the whole."""
+
+
+class Choice(NamedTuple):
+    """A way to train, in this process (``workers`` = 1) or spread over several."""
+
+    way: Way
+    workers: int = 1
+
+
+class Pilot:
+    """Times each way to train a job on its first updates, and goes on with the quickest.
+
+    What the stack was trained counts. How long each way took is remembered for trials of the same
+    kind on this machine, so that the next sweep knows what compiling costs and is worth.
+
+    Args:
+        job: what to train; more than :data:`PILOT` updates each.
+        workers: how many processes there may be; None is one for each core.
+        report: told of the progress.
+    """
+
+    def __init__(self, job: Job, workers: int | None, report: Report) -> None:
+        self._job = job
+        self._report = _Count(report)
+        self._seed, self._lrs = shards(job.members)[0]
+        self._updates = job.trial.steps * len(job.members)
+        on_cpu = torch.device(job.trial.device or "cpu").type == "cpu"
+        most = (workers or worker_count()) if on_cpu else 1
+        self._workers = min(most, len(job.members))
+        self._shard: Shard | None = None
+        self._seconds: dict[Choice, float] = {}
+        """Of each way what an update of a member takes, other members included."""
+        self._costs: dict[Choice, float] = {Choice("loop"): math.inf}
+        """Of each way the seconds for the whole job."""
+        self._refusals: list[str] = []
+
+    def run(self) -> tuple[list[Member], Engine]:
+        """Train all members in the quickest way, and say which that is.
+
+        Raises:
+            InputError: the trial itself is wrong.
+        """
+        self._measure()
+        while True:
+            choice = min(self._costs, key=self._costs.__getitem__)
+            try:
+                members = self._go_on(choice)
+            except UnfitError as error:
+                self._give_up(choice, error)
+                continue
+            return members, self._engine(choice)
+
+    def _measure(self) -> None:
+        try:
+            alone = sample(self._job)
+        except UnfitError as error:
+            self._refusals.append(f"it cannot be fused: {error}")
+            return
+        self._note(Choice("loop"), alone.seconds)
+        try:
+            check_agreement(alone)
+            self._time_stack()
+        except UnfitError as error:
+            self._refusals.append(f"it cannot be fused: {error}")
+        self._time_one_thread(alone)
+
+    def _time_one_thread(self, alone: Sample) -> None:
+        """Time a member of the sample as it would train in a worker process."""
+        running = [each for each in alone.trainings if each.finite]
+        if self._workers == 1 or not running:
+            return
+        factors = running[0].trial.factors(running[0].optimizer)
+        with _one_thread():
+            seconds = _clock(self._job, lambda updates: running[0].advance(updates, factors), 2)
+        self._note(Choice("loop", self._workers), seconds)
+
+    def _time_stack(self) -> None:
+        if len(self._lrs) == 1:
+            raise UnfitError("each seed has one member")
+        self._shard = shard = Shard(self._job, self._lrs, self._seed, to_compile=True)
+        shard.advance(1)  # which sets things up
+        self._time_ways("fused", shard)
+        known = Experience.of(self._job, shard.stack)
+        if self._worth_compiling(known):
+            started = time.perf_counter()
+            shard.compile()
+            shard.advance(min(2, self._left))
+            known.compiling = time.perf_counter() - started
+            if shard.refusal:
+                self._refusals.append(f"it is not compiled: {shard.refusal}")
+                known.seconds = None
+            else:
+                self._time_ways("compiled", shard)
+                known.seconds = self._seconds[Choice("compiled")]
+            known.keep()
+
+    @property
+    def _left(self) -> int:
+        """Updates that the stack has left."""
+        return 0 if self._shard is None else self._job.trial.steps - self._shard.updates
+
+    def _time_ways(self, way: Way, shard: Shard) -> None:
+        """Time a stack, as it is and as it would be in a process with one thread."""
+        share = 1.0 / len(self._lrs)
+        self._note(Choice(way), share * _clock(self._job, shard.advance, min(PILOT, self._left)))
+        if self._workers > 1:
+            with _one_thread():
+                seconds = share * _clock(self._job, shard.advance, min(2, self._left))
+            seeds = len(shards(self._job.members))
+            self._note(
+                Choice(way, self._workers),
+                seconds * (1.0 if seeds % self._workers == 0 else UNEVEN),
+            )
+
+    def _note(self, choice: Choice, seconds: float) -> None:
+        """Note what an update of a member takes in one process."""
+        start = 0.0
+        if choice.workers > 1:
+            start = SENDING if ready() >= choice.workers else STARTING
+        self._seconds[choice] = seconds / choice.workers
+        self._costs[choice] = self._updates * self._seconds[choice] + start
+
+    def _worth_compiling(self, known: Experience) -> bool:
+        """Return whether the time to compile will probably be won back."""
+        if self._left < 4 * PILOT or known.seconds is None:
+            return False
+        expected = known.seconds or self._seconds[Choice("fused")] / QUICKER
+        return known.compiling + self._updates * expected < min(self._costs.values())
+
+    def _go_on(self, choice: Choice) -> list[Member]:
+        """Train the rest of the job."""
+        way, workers = choice
+        if workers > 1:
+            return Processes(workers, way).run(self._job, self._report)
+        if way == "loop":
+            return Loop().run(self._job, self._report)
+        members = self._go_on_stacked(way)
+        rest = replace(
+            self._job, members=[each for each in self._job.members if each[1] != self._seed]
+        )
+        return members + Fused(compiled=way == "compiled").run(rest, self._report)
+
+    def _go_on_stacked(self, way: Way) -> list[Member]:
+        """Train the stack of the pilot to its end."""
+        if self._shard is None:
+            raise UnfitError("it was given up")
+        if way == "fused":
+            self._shard.compiled = None
+        self._report(self._shard.updates * len(self._lrs), [])
+        return finish(self._shard, self._report)
+
+    def _give_up(self, choice: Choice, error: UnfitError) -> None:
+        """Do without a way that failed after all; what it trained does not count."""
+        self._report.take_back()
+        self._shard = None
+        del self._costs[choice]
+        if choice.workers > 1:
+            self._refusals.append(f"not spread over processes: {error}")
+        else:
+            self._refusals.append(f"it cannot be fused: {error}")
+            self._costs = {each: c for each, c in self._costs.items() if each.way == "loop"}
+
+    def _engine(self, choice: Choice) -> Engine:
+        """Return the way taken, with what each was measured to take."""
+        alone = choice.way == "loop"
+        name = "processes" if alone and choice.workers > 1 else choice.way
+        said = [f"{_name(each)} {_time(s)}" for each, s in self._seconds.items()]
+        timed = f"an update of a member takes {', '.join(said)}" if said else ""
+        return Engine(name, "; ".join([*self._refusals, *filter(None, [timed])]))
+
+
+class _Count:
+    """A report that remembers how many updates it passed on."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._updates = 0
+
+    def __call__(self, updates: int, finished: Sequence[Member]) -> None:
+        self._updates += updates
+        self._report(updates, finished)
+
+    def take_back(self) -> None:
+        """Take back all that was reported: another backend begins again."""
+        self._report(-self._updates, [])
+        self._updates = 0
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _clock(job: Job, advance: Callable[[int], None], updates: int) -> float:
+    """Return the seconds of one update."""
+    _wait_for(job)
+    started = time.perf_counter()
+    advance(updates)
+    _wait_for(job)
+    return (time.perf_counter() - started) / max(1, updates)
+
+
+def _wait_for(job: Job) -> None:
+    """Wait until the device has done what it was told."""
+    device = torch.device(job.trial.device or "cpu")
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _name(choice: Choice) -> str:
+    where = f" in {choice.workers} processes" if choice.workers > 1 else ""
+    return f"{choice.way}{where}"
+
+
+def _time(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.3g} µs"

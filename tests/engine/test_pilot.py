@@ -1,0 +1,233 @@
+"""Which backend ``auto`` takes, and that it says why."""
+
+import pytest
+import torch
+from torch import nn
+
+import surefoot as sf
+from surefoot._engine.backends import compiled, pilot
+from surefoot._engine.backends._backend import Job, UnfitError
+from surefoot._engine.backends.choose import run_job
+from surefoot._engine.backends.experience import COMPILING, Experience
+from surefoot._engine.backends.pilot import Choice, Pilot
+from tests.engine.test_fused_odd import LRS, make
+
+NOTE = Pilot._note
+
+
+def fixed(monkeypatch, seconds):
+    """Let each way take so many seconds for an update of a member, a way not named a second."""
+
+    def note(self, choice, _measured):
+        NOTE(self, choice, seconds.get(choice, 1.0))
+
+    monkeypatch.setattr(Pilot, "_note", note)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Run graphs in torch instead of compiling them; return those that were to be compiled."""
+    seen = []
+
+    def lower(graph, _inputs):
+        seen.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(compiled, "_lower", lower)
+    compiled._function.cache_clear()
+    yield seen
+    compiled._function.cache_clear()
+
+
+LOOP, FUSED, COMPILED = Choice("loop"), Choice("fused"), Choice("compiled")
+
+
+@pytest.mark.parametrize(("fused", "taken"), [(1e-9, "fused"), (1e9, "loop")])
+def test_it_takes_what_is_quicker_and_says_how_long_each_takes(monkeypatch, fused, taken):
+    fixed(monkeypatch, {LOOP: 1e-3, FUSED: fused})
+    result = sf.sweep(make(), LRS, seeds=2, workers=1)
+    assert result.engine.backend == taken
+    assert result.engine.reason.startswith("an update of a member takes loop 1 ms, fused ")
+    alone = sf.sweep(make(), LRS, seeds=2, backend="loop")
+    assert [m.updates for m in result.members] == [m.updates for m in alone.members]
+
+
+def test_it_compiles_where_that_is_won_back_and_the_result_is_the_same(monkeypatch, graphs):
+    fixed(monkeypatch, {FUSED: 0.9, COMPILED: 0.1})
+    result = sf.sweep(make(), LRS, seeds=2, workers=1)  # 240 updates: 216 s, or 24 s and compiling
+    assert result.engine.backend == "compiled"
+    assert "fused 900 ms, compiled 100 ms" in result.engine.reason
+    assert len(graphs) == 1  # for both seeds
+    alone = sf.sweep(make(), LRS, seeds=2, backend="loop")
+    for one, other in zip(alone.members, result.members, strict=True):
+        assert other.curve.values == pytest.approx(one.curve.values, rel=1e-4)
+
+
+def test_it_does_not_compile_where_that_is_not_won_back(monkeypatch, graphs):
+    fixed(monkeypatch, {FUSED: 0.05, COMPILED: 0.001})  # 240 updates: 12 s, compiling takes 15 s
+    assert sf.sweep(make(), LRS, seeds=2, workers=1).engine.backend == "fused"
+    assert graphs == []
+
+
+def test_what_compiling_took_is_remembered_for_the_next_sweep_of_that_kind(monkeypatch, graphs):
+    fixed(monkeypatch, {FUSED: 0.9, COMPILED: 0.1})
+    sf.sweep(make(), LRS, seeds=2, workers=1)
+    fixed(monkeypatch, {FUSED: 0.05, COMPILED: 0.001})
+    again = sf.sweep(make(), LRS, seeds=2, workers=1)
+    assert again.engine.backend == "fused"  # 0.1 s was remembered
+    fixed(monkeypatch, {FUSED: 0.2, COMPILED: 0.001})
+    assert sf.sweep(make(), LRS, seeds=2, workers=1).engine.backend == "compiled"
+    fixed(monkeypatch, {FUSED: 0.05, COMPILED: 0.001})
+    assert sf.sweep(make(), LRS, seeds=2, workers=1).engine.backend == "compiled"
+    assert len(graphs) == 1  # in one process, whatever was compiled serves again
+
+
+def test_where_it_cannot_be_compiled_it_says_why_and_does_not_try_again(monkeypatch):
+    tried = []
+
+    def no_compiler(_graph, _inputs):
+        tried.append(True)
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(compiled, "_lower", no_compiler)
+    compiled._function.cache_clear()
+    fixed(monkeypatch, {FUSED: 0.9})
+    for _ in range(2):
+        engine = sf.sweep(make(), LRS, seeds=1, workers=1).engine
+        assert engine.backend == "fused"
+    assert len(tried) == 1
+    fused = sf.sweep(make(), LRS, seeds=1, backend="compiled").engine
+    assert (fused.backend, "No working C++ compiler found" in fused.reason) == ("fused", True)
+
+
+def test_experience_survives_and_a_broken_file_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("surefoot._engine.backends.experience._path", lambda: tmp_path / "a" / "b")
+    made = Experience("kind")
+    assert (made.seconds, made.compiling) == (0.0, COMPILING)
+    made.seconds, made.compiling = None, 3.0
+    made.keep()
+    assert (Experience("kind").seconds, Experience("kind").compiling) == (None, 3.0)
+    assert Experience("other").seconds == 0.0
+    (tmp_path / "a" / "b").write_text("{", encoding="utf-8")
+    assert Experience("kind").compiling == COMPILING
+
+
+class Fake:
+    """A backend that trains nothing and says by its result that it was asked."""
+
+    def __init__(self, name, refusal=None):
+        self.name, self.refusal = name, refusal
+
+    def __call__(self, workers=None, way=None):
+        self.name = f"{self.name}, {way}, {workers}" if way else self.name
+        return self
+
+    def run(self, job, report):
+        if self.refusal:
+            raise UnfitError(self.refusal)
+        return [self.name]
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "refusal", "taken"),
+    [
+        (None, 2, None, "processes, loop, 2"),
+        ("cpu", 3, None, "processes, loop, 3"),
+        (torch.device("cpu", 0), None, None, "processes, loop, 2"),
+        (None, 1, None, "loop"),
+        ("meta", 2, None, "loop"),  # an accelerator, which processes would share
+        (None, 2, "they differ", "loop"),
+    ],
+)
+def test_it_starts_processes_on_the_cpu_where_they_are_quicker(
+    monkeypatch, device, workers, refusal, taken
+):
+    monkeypatch.setattr(pilot, "Loop", Fake("loop"))
+    monkeypatch.setattr(pilot, "Processes", Fake("processes", refusal))
+    monkeypatch.setattr(pilot, "worker_count", lambda: 2)
+    times = {Choice("loop", most): 0.9 for most in (2, 3)}
+    monkeypatch.setattr(
+        Pilot,
+        "_measure",
+        lambda self: [
+            self._note(choice, times.get(choice, 1.0))
+            for choice in {LOOP, Choice("loop", self._workers)}
+        ],
+    )
+    job = Job(make(device=device, steps=60), [(lr, 0) for lr in LRS])
+    found, engine = Pilot(job, workers, lambda *_: None).run()
+    assert found == [taken]
+    assert engine.backend == taken.split(",")[0]
+    assert ("not spread over processes: they differ" in engine.reason) == (refusal is not None)
+
+
+@pytest.mark.parametrize("way", ["fused", "compiled"])
+def test_shards_go_to_processes_where_that_is_quicker(monkeypatch, graphs, way):
+    monkeypatch.setattr(pilot, "Processes", Fake("processes"))
+    times = {FUSED: 0.5, COMPILED: 0.5, Choice(way, 2): 0.4}
+    fixed(monkeypatch, times)
+    job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS])
+    found, engine = Pilot(job, 2, lambda *_: None).run()
+    assert found == [f"processes, {way}, 2"]
+    assert engine.backend == way
+    assert f"{way} in 2 processes 200 ms" in engine.reason
+
+
+def test_progress_is_whole_when_fusing_fails_late():
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.calls = nn.Linear(5, 3), 0
+
+        def forward(self, x):
+            self.calls += 1
+            found = self.layer(x)
+            return found if self.calls < 20 or found.sum() > 0 else 2 * found
+
+    told = []
+    result = sf.sweep(make(model=Late), LRS, seeds=2, progress=lambda *what: told.append(what))
+    alone = sf.sweep(make(model=Late), LRS, seeds=2, backend="loop").members
+    assert result.members == alone
+    assert told[-1][:2] == (4 * 2 * 30, 4 * 2 * 30)
+
+
+class OddSeed(nn.Module):
+    """Cannot be stacked under one seed, and can under others."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.odd = nn.Linear(5, 3), torch.initial_seed() == 1
+
+    def forward(self, x):
+        found = self.layer(x)
+        return 2 * found if self.odd and found.sum() > 0 else found
+
+
+def test_when_a_later_seed_cannot_be_fused_all_is_trained_again_and_counted_once(monkeypatch):
+    fixed(monkeypatch, {Choice("fused"): 1e-9})
+    told = []
+    job = Job(make(model=OddSeed, steps=9), [(lr, seed) for seed in range(3) for lr in LRS])
+    found, engine = run_job(job, "auto", 1, lambda *what: told.append(what))
+    assert found == run_job(job, "loop", None, lambda *_: None)[0]
+    assert engine.backend == "loop"
+    assert engine.reason.startswith("it cannot be fused: it branches on the values of tensors")
+    counts = [count for count, _ in told]
+    assert sum(counts) == 9 * 12
+    back = [number for number, count in enumerate(counts) if count < 0]
+    assert len(back) == 1
+    assert counts[back[0]] == -sum(counts[: back[0]]) == -9 * 4  # the first seed was whole
+    assert [m.seed for _, new in told[: back[0]] for m in new] == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "lrs", "seeds", "why"),
+    [
+        (60, [0.1], 1, "one member alone"),
+        (60, [0.1], 2, "it cannot be fused: each seed has one member"),
+        (4, LRS, 1, "no more than 4 updates"),
+    ],
+)
+def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps, lrs, seeds, why):
+    engine = sf.sweep(make(steps=steps), lrs, seeds=seeds).engine
+    assert engine.backend == "loop"
+    assert engine.reason.startswith(why)
