@@ -28,7 +28,7 @@ from tests.engine.test_fused import (
 def traced(monkeypatch):
     """Trace as for compilation, but run the graph in torch: quick, and without a compiler."""
 
-    def lower(graph, _inputs):
+    def lower(graph, _inputs, _count):
         return graph.forward
 
     monkeypatch.setattr(compiled, "_lower", lower)

@@ -29,7 +29,7 @@ def graphs(monkeypatch):
     """Run graphs in torch instead of compiling them; return those that were to be compiled."""
     seen = []
 
-    def lower(graph, _inputs):
+    def lower(graph, _inputs, _count):
         seen.append(graph)
         return graph.forward
 
@@ -85,7 +85,7 @@ def test_what_compiling_took_is_remembered_for_the_next_sweep_of_that_kind(monke
 def test_where_it_cannot_be_compiled_it_says_why_and_does_not_try_again(monkeypatch):
     tried = []
 
-    def no_compiler(_graph, _inputs):
+    def no_compiler(_graph, _inputs, _count):
         tried.append(True)
         raise RuntimeError("No working C++ compiler found")
 

@@ -65,7 +65,7 @@ class Compiled:
         self._parameters = {name: each.detach() for name, each in stack.parameters.items()}
         self._whole = isinstance(updates, Quick) and trial.accumulate == 1
         body = _update if self._whole else _gradients
-        self._function = _function(body, _family(trial, stack))
+        self._function = _function(body, _family(trial, stack), stack.count)
         self._groups: list[Group] = []
         self._kinds: set[Any] = set()
         self._begun = False
@@ -234,7 +234,8 @@ class _Function:
     Its code is a copy of its own, for torch keeps what it compiled with the code, up to a limit.
     """
 
-    def __init__(self, body: types.FunctionType) -> None:
+    def __init__(self, body: types.FunctionType, count: int) -> None:
+        self._count = count
         code = body.__code__.replace()
         own = types.FunctionType(code, body.__globals__, body.__name__, None, body.__closure__)
         self._call: Any = torch.compile(own, backend=self._backend, fullgraph=True, dynamic=False)
@@ -269,11 +270,15 @@ class _Function:
     def _backend(self, graph: Any, inputs: Any) -> Any:
         if not self._may_compile:
             raise _ChangedError
-        return _lower(graph, inputs)
+        return _lower(graph, inputs, self._count)
 
 
-def _lower(graph: Any, inputs: Any) -> Any:
-    """Compile a graph: random numbers are torch's, threads as many as there are at each call."""
+def _lower(graph: Any, inputs: Any, count: int) -> Any:
+    """Compile a graph: random numbers are torch's, threads as many as there are at each call.
+
+    Channels come last for stacked convolutions only: of a CNN with 28 × 28 inputs that made an
+    update of eight members 1.3 times as quick, and one of a single member 1.3 times slower.
+    """
     from torch import _inductor
 
     from surefoot._engine.backends.orient import Orient
@@ -281,21 +286,22 @@ def _lower(graph: Any, inputs: Any) -> Any:
     options = {
         "fallback_random": True,
         "cpp.dynamic_threads": True,
+        "layout_optimization": count > 1,
         "post_grad_custom_pre_pass": Orient(),
     }
     return _inductor.compile(graph, inputs, options)
 
 
 @functools.lru_cache(maxsize=32)
-def _function(body: Any, family: tuple[Any, ...]) -> _Function:  # noqa: ARG001
-    return _Function(body)
+def _function(body: Any, family: tuple[Any, ...], count: int) -> _Function:  # noqa: ARG001
+    return _Function(body, count)
 
 
 def _family(trial: Trial, stack: Stack) -> tuple[Any, ...]:
     """Return what trials have in common that may share what was compiled."""
     loss = trial.objective or trial.loss
     names = (getattr(loss, "__module__", ""), getattr(loss, "__qualname__", ""))
-    return (*names, *stack.kinds, stack.count)
+    return (*names, *stack.kinds)
 
 
 def kind_of(batches: Sequence[Any]) -> Any:

@@ -45,14 +45,16 @@ class Fused:
 
     Args:
         compiled: whether the update of the stack is compiled, where that can be.
+        alone: whether each stack is one member, for models that fill a core by themselves.
     """
 
     name = "fused"
 
-    def __init__(self, *, compiled: bool = False) -> None:
+    def __init__(self, *, compiled: bool = False, alone: bool = False) -> None:
         self.refusal = ""
         """Why it was not compiled, or not to the end; empty if it was, or should not be."""
         self._compiled = compiled
+        self._alone = alone
 
     def run(self, job: Job, report: Report) -> list[Member]:
         """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`.
@@ -62,11 +64,13 @@ class Fused:
         """
         members: list[Member] = []
         for seed, lrs in shards(job.members):
-            shard = Shard(job, lrs, seed, to_compile=self._compiled)
-            if self._compiled:
-                shard.compile()
-            members += finish(shard, report)
-            self.refusal = self.refusal or shard.refusal
+            for part in [(lr,) for lr in lrs] if self._alone else [lrs]:
+                shard = Shard(job, part, seed, to_compile=self._compiled)
+                if self._compiled:
+                    shard.compile()
+                members += finish(shard, report)
+                self.refusal = self.refusal or shard.refusal
+            job.batches[seed].forget()
         return members
 
 
@@ -77,7 +81,6 @@ def finish(shard: "Shard", report: Report) -> list[Member]:
     while shard.updates < steps and shard.finite:
         shard.advance(min(LOOK_EVERY, steps - shard.updates), pace)
     members = shard.judge()
-    shard.job.batches[shard.seed].forget()
     pace.finish(members)
     return members
 

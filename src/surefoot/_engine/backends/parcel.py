@@ -40,7 +40,8 @@ __all__ = [
 WAITING = -1
 """On the board: no worker has begun with that member."""
 
-Way = Literal["loop", "fused", "compiled"]
+Way = Literal["loop", "fused", "compiled", "compiled alone"]
+"""One after another; all of a seed in a stack; the same, compiled; stacks of one, compiled."""
 
 STOP = 1
 """In the last cell of the board: nobody waits for the members any more."""

@@ -32,6 +32,15 @@ SENDING = 0.3
 QUICKER = 2.0
 """So many times as quick a stack is expected to be when compiled, if nothing is known."""
 
+QUICKER_ALONE = 1.2
+"""So many times as quick as in the loop a member is expected to be in a compiled stack of one."""
+
+WORTH_STACKING = 1.5
+"""A stack that takes longer than this many times the loop is not worth compiling."""
+
+CLEAR = 2.0
+"""Where a stack is this many times as quick as the loop, no stack of one will be quicker."""
+
 UNEVEN = 1.2
 """A part of a stack costs so many times its share of the whole."""
 
@@ -63,7 +72,7 @@ class Pilot:
         on_cpu = torch.device(job.trial.device or "cpu").type == "cpu"
         most = (workers or worker_count()) if on_cpu else 1
         self._workers = min(most, len(job.members))
-        self._shard: Shard | None = None
+        self._shards: dict[Way, Shard] = {}
         self._seconds: dict[Choice, float] = {}
         """Of each way what an update of a member takes, other members included."""
         self._costs: dict[Choice, float] = {Choice("loop"): math.inf}
@@ -95,10 +104,11 @@ class Pilot:
         self._note(Choice("loop"), alone.seconds)
         try:
             check_agreement(alone)
+            self._time_one_thread(alone)
             self._time_stack()
         except UnfitError as error:
             self._refusals.append(f"it cannot be fused: {error}")
-        self._time_one_thread(alone)
+            self._time_one_thread(alone)
 
     def _time_one_thread(self, alone: Sample) -> None:
         """Time a member of the sample as it would train in a worker process."""
@@ -113,55 +123,60 @@ class Pilot:
     def _time_stack(self) -> None:
         if len(self._lrs) == 1:
             raise UnfitError("each seed has one member")
-        self._shard = shard = Shard(self._job, self._lrs, self._seed, to_compile=True)
+        shard = Shard(self._job, self._lrs, self._seed, to_compile=True)
         shard.advance(1)  # which sets things up
-        self._time_ways("fused", shard)
+        self._time_shard("fused", shard)
+        fused, loop = (self._seconds[Choice(way)] for way in ("fused", "loop"))
+        if fused < WORTH_STACKING * loop:
+            self._compile("compiled", shard, fused / QUICKER)
+        if min(seconds for seconds in self._seconds.values()) > loop / CLEAR:
+            alone = Shard(self._job, self._lrs[:1], self._seed, to_compile=True)
+            self._compile("compiled alone", alone, loop / QUICKER_ALONE)
+
+    def _compile(self, way: Way, shard: Shard, expected: float) -> None:
+        """Compile a stack and time it, if what that wins will probably be more than it takes."""
         known = Experience.of(self._job, shard.stack)
-        if self._worth_compiling(known):
-            started = time.perf_counter()
-            shard.compile()
-            shard.advance(min(2, self._left))
-            known.compiling = time.perf_counter() - started
-            if shard.refusal:
-                self._refusals.append(f"it is not compiled: {shard.refusal}")
-                known.seconds = None
-            else:
-                self._time_ways("compiled", shard)
-                known.seconds = self._seconds[Choice("compiled")]
-            known.keep()
+        if self._left(shard) < 4 * PILOT or known.seconds is None:
+            return
+        predicted = self._cost(Choice(way, self._workers), known.seconds or expected)
+        if known.compiling + predicted > min(self._costs.values()):
+            return
+        started = time.perf_counter()
+        shard.compile()
+        shard.advance(2)
+        known.compiling = time.perf_counter() - started
+        if shard.refusal:
+            self._refusals.append(f"it is not compiled: {shard.refusal}")
+            known.seconds = None
+        else:
+            self._time_shard(way, shard)
+            known.seconds = self._seconds[Choice(way)]
+        known.keep()
 
-    @property
-    def _left(self) -> int:
-        """Updates that the stack has left."""
-        return 0 if self._shard is None else self._job.trial.steps - self._shard.updates
+    def _left(self, shard: Shard) -> int:
+        return self._job.trial.steps - shard.updates
 
-    def _time_ways(self, way: Way, shard: Shard) -> None:
+    def _time_shard(self, way: Way, shard: Shard) -> None:
         """Time a stack, as it is and as it would be in a process with one thread."""
-        share = 1.0 / len(self._lrs)
-        self._note(Choice(way), share * _clock(self._job, shard.advance, min(PILOT, self._left)))
+        self._shards[way] = shard
+        share = 1.0 / len(shard.lrs)
+        seconds = _clock(self._job, shard.advance, min(PILOT, self._left(shard)))
+        self._note(Choice(way), share * seconds)
         if self._workers > 1:
             with _one_thread():
-                seconds = share * _clock(self._job, shard.advance, min(2, self._left))
-            seeds = len(shards(self._job.members))
-            self._note(
-                Choice(way, self._workers),
-                seconds * (1.0 if seeds % self._workers == 0 else UNEVEN),
-            )
+                seconds = _clock(self._job, shard.advance, min(2, self._left(shard)))
+            whole = way == "compiled alone" or len(shards(self._job.members)) % self._workers == 0
+            self._note(Choice(way, self._workers), share * seconds * (1.0 if whole else UNEVEN))
 
     def _note(self, choice: Choice, seconds: float) -> None:
         """Note what an update of a member takes in one process."""
-        start = 0.0
-        if choice.workers > 1:
-            start = SENDING if ready() >= choice.workers else STARTING
         self._seconds[choice] = seconds / choice.workers
-        self._costs[choice] = self._updates * self._seconds[choice] + start
+        self._costs[choice] = self._cost(choice, seconds)
 
-    def _worth_compiling(self, known: Experience) -> bool:
-        """Return whether the time to compile will probably be won back."""
-        if self._left < 4 * PILOT or known.seconds is None:
-            return False
-        expected = known.seconds or self._seconds[Choice("fused")] / QUICKER
-        return known.compiling + self._updates * expected < min(self._costs.values())
+    def _cost(self, choice: Choice, seconds: float) -> float:
+        """Return the seconds of the whole job."""
+        start = SENDING if ready() >= choice.workers else STARTING
+        return self._updates * seconds / choice.workers + (start if choice.workers > 1 else 0.0)
 
     def _go_on(self, choice: Choice) -> list[Member]:
         """Train the rest of the job."""
@@ -170,36 +185,31 @@ class Pilot:
             return Processes(workers, way).run(self._job, self._report)
         if way == "loop":
             return Loop().run(self._job, self._report)
-        members = self._go_on_stacked(way)
-        rest = replace(
-            self._job, members=[each for each in self._job.members if each[1] != self._seed]
-        )
-        return members + Fused(compiled=way == "compiled").run(rest, self._report)
-
-    def _go_on_stacked(self, way: Way) -> list[Member]:
-        """Train the stack of the pilot to its end."""
-        if self._shard is None:
-            raise UnfitError("it was given up")
+        shard = self._shards[way]
         if way == "fused":
-            self._shard.compiled = None
-        self._report(self._shard.updates * len(self._lrs), [])
-        return finish(self._shard, self._report)
+            shard.compiled = None
+        self._report(shard.updates * len(shard.lrs), [])
+        members = finish(shard, self._report)
+        trained = {(lr, self._seed) for lr in shard.lrs}
+        rest = [each for each in self._job.members if each not in trained]
+        backend = Fused(compiled=way != "fused", alone=way == "compiled alone")
+        return members + backend.run(replace(self._job, members=rest), self._report)
 
     def _give_up(self, choice: Choice, error: UnfitError) -> None:
         """Do without a way that failed after all; what it trained does not count."""
         self._report.take_back()
-        self._shard = None
         del self._costs[choice]
         if choice.workers > 1:
             self._refusals.append(f"not spread over processes: {error}")
+            self._costs = {each: cost for each, cost in self._costs.items() if each.workers == 1}
         else:
             self._refusals.append(f"it cannot be fused: {error}")
-            self._costs = {each: c for each, c in self._costs.items() if each.way == "loop"}
+            self._costs = {each: cost for each, cost in self._costs.items() if each.way == "loop"}
 
     def _engine(self, choice: Choice) -> Engine:
         """Return the way taken, with what each was measured to take."""
         alone = choice.way == "loop"
-        name = "processes" if alone and choice.workers > 1 else choice.way
+        name = "processes" if alone and choice.workers > 1 else choice.way.split()[0]
         said = [f"{_name(each)} {_time(s)}" for each, s in self._seconds.items()]
         timed = f"an update of a member takes {', '.join(said)}" if said else ""
         return Engine(name, "; ".join([*self._refusals, *filter(None, [timed])]))
@@ -250,7 +260,7 @@ def _wait_for(job: Job) -> None:
 
 def _name(choice: Choice) -> str:
     where = f" in {choice.workers} processes" if choice.workers > 1 else ""
-    return f"{choice.way}{where}"
+    return f"{choice.way.replace('alone', 'one by one')}{where}"
 
 
 def _time(seconds: float) -> str:

@@ -49,8 +49,8 @@ class Processes:
 
     Args:
         workers: how many processes, ≥ 1; None is :func:`worker_count`.
-        way: how a worker trains: ``"loop"`` one member after another, ``"fused"`` or ``"compiled"``
-            those of a seed, or a part of them, at once.
+        way: how a worker trains: ``"loop"`` one member after another; ``"fused"``, ``"compiled"``
+            those of a seed, or a part of them, at once; ``"compiled alone"`` in stacks of one.
     """
 
     name = "processes"
@@ -73,7 +73,8 @@ class Processes:
         workers = max(1, min(self.workers, max(len(job.members), ready())))
         with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
             send(job, folder, workers, self.way)
-            units = _units(job, workers if self.way != "loop" else len(job.members))
+            stacked = self.way in ("fused", "compiled")
+            units = _units(job, workers if stacked else len(job.members))
             members = _Run(job, report, workers, folder).members(units)
         for batches in job.batches.values():
             batches.forget()

@@ -86,10 +86,11 @@ def _work(folder: str, unit: Unit) -> Outcome:
         batches = held.batches(seed)
         warnings.resetwarnings()
         warnings.filters[:] = held.parcel.filters  # type: ignore[index]
-        if len(unit) == 1:
+        way = held.parcel.way
+        if way == "loop" or (way != "compiled alone" and len(unit) == 1):
             return Outcome([train(held.job, lr, seed, batches, report)])
         lrs = [held.job.members[index][0] for index in unit]
-        compiled = held.parcel.way == "compiled"
+        compiled = way != "fused"
         shard = Shard(held.job, lrs, seed, to_compile=compiled)
         if compiled:
             shard.compile()
