@@ -8,9 +8,10 @@ import torch
 
 from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
 from surefoot._engine.backends.agreement import check_agreement, sample
-from surefoot._engine.backends.fused import Fused, Shard, finish
+from surefoot._engine.backends.fused import Fused, Shard, Shards, finish
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.processes import Processes, worker_count
+from surefoot._engine.halving import halve, rungs
 from surefoot.records import Engine, Member
 
 __all__ = ["BACKENDS", "run_job"]
@@ -79,6 +80,8 @@ def _choose(job: Job, workers: int | None, report: Report) -> tuple[list[Member]
             f"{1e3 * seconds * len(lrs):.3g} ms"
         )
         if together < seconds * len(lrs):
+            if job.keep is not None:
+                return _halve(job, shard, count), Engine("fused", said)
             count(shard.updates * len(lrs), [])
             members = finish(shard, count)
             rest = replace(job, members=[each for each in job.members if each[1] != seed])
@@ -88,6 +91,15 @@ def _choose(job: Job, workers: int | None, report: Report) -> tuple[list[Member]
         report(-count.updates, [])
         why = f"it cannot be fused: {error}"
     return _run_apart(job, workers, seconds, why, report)
+
+
+def _halve(job: Job, shard: Shard, report: Report) -> list[Member]:
+    """Halve a job of which one shard has begun, unless it is beyond the first rung."""
+    first = min(rungs(job.trial.steps))
+    begun = shard if shard.updates <= first else None
+    if begun is not None:
+        report(shard.updates * len(shard.lrs), [])
+    return halve(Shards(job, report, begun), job, report)
 
 
 def _refuse_one(lrs: Sequence[float]) -> None:

@@ -11,17 +11,18 @@ from torch import Tensor, nn
 
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job, Report, UnfitError, noise_seed, shards
-from surefoot._engine.backends.loop import Pace, as_member
+from surefoot._engine.backends.loop import Pace, as_member, release
 from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
 from surefoot._engine.backends.updates import Exact, Quick, Updates, become_views, may_be_quick
+from surefoot._engine.halving import Reached, halve
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.said import brief
 from surefoot._engine.training import DETACHED, first_change, judge, sums
 from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["Fused", "Shard", "finish"]
+__all__ = ["Fused", "Shard", "Shards", "finish"]
 
 LOOK_EVERY = 50
 """After so many updates it is looked whether any member is still finite."""
@@ -50,6 +51,8 @@ class Fused:
         Raises:
             UnfitError: the trial cannot be fused; nothing is returned of it.
         """
+        if job.keep is not None:
+            return halve(Shards(job, report), job, report)
         members: list[Member] = []
         for seed, lrs in shards(job.members):
             members += finish(Shard(job, lrs, seed), report)
@@ -66,6 +69,39 @@ def finish(shard: "Shard", report: Report) -> list[Member]:
     shard.job.batches[shard.seed].forget()
     pace.finish(members)
     return members
+
+
+class Shards:
+    """A :class:`~surefoot._engine.halving.Cohort` of a shard for each seed, all in memory at once.
+
+    Args:
+        job: what to train.
+        report: told of the updates.
+        begun: a shard of the job that was trained before the first rung; its updates are reported.
+    """
+
+    def __init__(self, job: Job, report: Report, begun: "Shard | None" = None) -> None:
+        self._job = job
+        self._report = report
+        self._shards: list[Shard] = []
+        for seed, lrs in shards(job.members):
+            is_begun = begun is not None and begun.seed == seed
+            self._shards.append(begun if begun and is_begun else Shard(job, lrs, seed))
+
+    def advance(self, update: int, reached: Reached) -> None:
+        for shard in self._shards:
+            pace = Pace((update - shard.updates) * len(shard.lrs), self._report)
+            while shard.updates < update and shard.finite:
+                shard.advance(min(LOOK_EVERY, update - shard.updates), pace)
+            members = shard.judge()
+            pace.finish([])
+            release(self._job, shard.seed, update)
+            for member in members:
+                reached(member)
+
+    def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        for shard in self._shards:
+            shard.keep([i for i, lr in enumerate(shard.lrs) if (lr, shard.seed) in members])
 
 
 class Shard:
@@ -169,6 +205,23 @@ class Shard:
             raise
         except Exception as error:
             raise UnfitError(reason(error)) from error
+
+    def keep(self, indexes: Sequence[int]) -> None:
+        """Let all members go but these: stacks, states and losses are those of them alone.
+
+        They go on as in a shard that never had others, with the numbers that they draw then, if
+        ``randomness`` is "same".
+
+        Args:
+            indexes: their numbers, ascending, at least one.
+
+        Raises:
+            UnfitError: the optimizers hold the stacks in a way that cannot be followed.
+        """
+        self.stack.keep(indexes)
+        self._updates.keep(self.stack.parameters, indexes)
+        self._history = [losses[list(indexes)] for losses in self._history]
+        self.lrs = [self.lrs[index] for index in indexes]
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""

@@ -1,7 +1,7 @@
 """K models of one kind as one: each tensor stacked, member first."""
 
 import copy
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from torch.func import vmap
 from surefoot._engine.backends._backend import Randomness
 from surefoot._engine.trial import Trial
 
-__all__ = ["Stack"]
+__all__ = ["Stack", "rows"]
 
 Tensors = dict[str, Tensor]
 
@@ -82,6 +82,14 @@ class Stack:
                 buffer.data = self._buffers[name].detach()[index].clone()
         return model
 
+    def keep(self, indexes: Sequence[int]) -> None:
+        """Let all members go but these, in new tensors; the order is that of ``indexes``."""
+        self._buffers = {name: rows(each, indexes) for name, each in self._buffers.items()}
+        self.parameters = {
+            name: rows(each.detach(), indexes).requires_grad_()
+            for name, each in self.parameters.items()
+        }
+
     @property
     def has_counted(self) -> bool:
         """Whether training changed a counter or a flag in the model."""
@@ -136,6 +144,12 @@ def _places(model: nn.Module) -> list[_Place]:
 
 def _names(tensors: Iterable[tuple[str, Tensor]]) -> dict[int, str]:
     return {id(tensor): name for name, tensor in tensors}
+
+
+def rows(tensor: Tensor, indexes: Sequence[int]) -> Tensor:
+    """Return copies of these members of a stack, in the same order of memory."""
+    chosen = torch.tensor(indexes, device=tensor.device)
+    return torch.empty_like(tensor[: len(indexes)]).copy_(tensor.index_select(0, chosen))
 
 
 def _repeated(tensor: Tensor, count: int) -> Tensor:
