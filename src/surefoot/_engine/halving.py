@@ -85,6 +85,14 @@ def halve(cohort: Cohort, job: Job, report: Report) -> list[Member]:
         job: what it trains, with ``keep``.
         report: told which members ended, and of the updates that they will not make.
     """
+    try:
+        return _halve(cohort, job, report)
+    finally:
+        for batches in job.batches.values():
+            batches.forget()
+
+
+def _halve(cohort: Cohort, job: Job, report: Report) -> list[Member]:
     steps = job.trial.steps
     done: list[Member] = []
     for rung in rungs(steps):

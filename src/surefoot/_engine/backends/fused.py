@@ -95,13 +95,15 @@ class Shards:
                 shard.advance(min(LOOK_EVERY, update - shard.updates), pace)
             members = shard.judge()
             pace.finish([])
-            release(self._job, shard.seed, update)
+            release(self._job, shard.seed)
             for member in members:
                 reached(member)
 
     def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        going = {seed: set(lrs) for seed, lrs in shards(members)}
+        self._shards = [shard for shard in self._shards if shard.seed in going]
         for shard in self._shards:
-            shard.keep([i for i, lr in enumerate(shard.lrs) if (lr, shard.seed) in members])
+            shard.keep([i for i, lr in enumerate(shard.lrs) if lr in going[shard.seed]])
 
 
 class Shard:

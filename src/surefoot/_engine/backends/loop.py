@@ -115,18 +115,16 @@ class _Trainings:
                 member = self._members[lr, seed].advance(update, pace)
                 pace.finish([])
                 reached(member)
-            release(self._job, seed, update)
+            release(self._job, seed)
         self._from = update
 
     def keep(self, members: Sequence[tuple[float, int]]) -> None:
         self._members = {each: self._members[each] for each in members}
 
 
-def release(job: Job, seed: int, update: int) -> None:
+def release(job: Job, seed: int) -> None:
     """Free the batches of a seed at a rung, if those of all seeds are too many to stay."""
-    if update == job.trial.steps:
-        job.batches[seed].forget()
-    elif sum(batches.size for batches in job.batches.values()) > usual_window():
+    if sum(batches.size for batches in job.batches.values()) > usual_window():
         job.batches[seed].release()
 
 

@@ -22,6 +22,7 @@ from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError, sh
 from surefoot._engine.backends.loop import Pace
 from surefoot._engine.backends.parcel import STOP, WAITING, open_board, send, unfit
 from surefoot._engine.backends.worker import THREADS, Outcome, prepare, work
+from surefoot._engine.halving import Reached, halve
 from surefoot._engine.source import modules
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
@@ -96,10 +97,32 @@ class _Run:
         self._told = np.zeros_like(self._board)
         self._done: dict[int, Member] = {}
         self._warned: dict[Any, Any] = {}
+        self._going = set(job.members)
+        self._from, self._goal = 0, job.trial.steps
+        self._reached: Reached | None = None
 
     def members(self) -> list[Member]:
-        """Train all and return them in the order of the job."""
+        """Train all and return them, each to its end in the order of the job, or halved."""
+        if self._job.keep is not None:
+            return halve(self, self._job, self._report)
+        self._train(_order(self._job.members))
+        return [self._done[index] for index in range(len(self._job.members))]
+
+    def advance(self, update: int, reached: Reached) -> None:
+        """See :class:`~surefoot._engine.halving.Cohort`: what they are then is in the folder."""
+        self._board[:-1] = WAITING
+        self._told[:] = 0
+        self._done.clear()
+        self._from = 0 if self._reached is None else self._goal
+        self._goal, self._reached = update, reached
         waiting = _order(self._job.members)
+        self._train([index for index in waiting if self._job.members[index] in self._going])
+
+    def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        """See :class:`~surefoot._engine.halving.Cohort`."""
+        self._going = set(members)
+
+    def _train(self, waiting: list[int]) -> None:
         while waiting:
             death = self._attempt(waiting)
             begun = [index for index in self._left(waiting) if self._board[index] != WAITING]
@@ -110,7 +133,6 @@ class _Run:
                 if death and index not in self._done:
                     self._finish(index, _dead(*self._job.members[index], death))
             waiting = self._left(waiting)
-        return [self._done[index] for index in range(len(self._job.members))]
 
     def _left(self, indexes: Sequence[int]) -> list[int]:
         return [index for index in indexes if index not in self._done]
@@ -121,7 +143,8 @@ class _Run:
         pool = _pool(self._workers)
         try:
             with _deaf():
-                futures = {pool.submit(work, self._folder, index): index for index in indexes}
+                goal = None if self._reached is None else self._goal
+                futures = {pool.submit(work, self._folder, i, goal): i for i in indexes}
             return self._collect(pool, futures)
         except BrokenProcessPool as error:
             return _exit_codes(error)
@@ -174,9 +197,11 @@ class _Run:
 
     def _finish(self, index: int, member: Member) -> None:
         self._done[index] = member
-        steps = self._job.trial.steps
-        self._report(steps - int(self._told[index]), [member])
-        self._told[index] = steps
+        made = self._goal - self._from
+        self._report(made - int(self._told[index]), [member] if self._reached is None else [])
+        self._told[index] = made
+        if self._reached is not None:
+            self._reached(member)
 
 
 def _order(members: Sequence[tuple[float, int]]) -> list[int]:

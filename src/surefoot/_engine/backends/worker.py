@@ -7,14 +7,17 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from surefoot._engine.backends._backend import UnfitError
-from surefoot._engine.backends.loop import train
+from surefoot._engine.backends._backend import Report, UnfitError
+from surefoot._engine.backends.loop import Alone, Pace, train
 from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
+from surefoot._engine.backends.state import check_state, load_state, save_state
 from surefoot._engine.batches import Batches
+from surefoot._engine.halving import has_ended
 from surefoot.errors import InputError
 from surefoot.records import Member
 
@@ -59,15 +62,15 @@ def prepare(parent: int, method: str, written: float) -> None:  # noqa: ARG001
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
-def work(folder: str, index: int) -> Outcome:
-    """Train one member of the job in the folder."""
+def work(folder: str, index: int, update: int | None) -> Outcome:
+    """Train one member of the job in the folder, to its end or to this update."""
     with warnings.catch_warnings(record=True) as caught:
-        outcome = _work(folder, index)
+        outcome = _work(folder, index, update)
     told = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
     return replace(outcome, warned=told)
 
 
-def _work(folder: str, index: int) -> Outcome:
+def _work(folder: str, index: int, update: int | None) -> Outcome:
     board = open_board(folder)
     board[index] = 0
 
@@ -81,9 +84,32 @@ def _work(folder: str, index: int) -> Outcome:
         lr, seed = held.job.members[index]
         warnings.resetwarnings()
         warnings.filters[:] = held.parcel.filters  # type: ignore[index]
+        if update is not None:
+            return Outcome(_go_on(held, index, update, report))
         return Outcome(train(held.job, lr, seed, held.batches(seed), report))
     except InputError as error:
         return Outcome(None, str(error), unfit=isinstance(error, UnfitError))
+
+
+def _go_on(held: "_Held", index: int, update: int, report: Report) -> Member:
+    """Take a member up where it was left, if it was, and leave it at that update."""
+    job = held.job
+    lr, seed = job.members[index]
+    batches = held.batches(seed)
+    path = Path(held.folder, f"member {index}")
+    alone = Alone(job, lr, seed, batches)
+    if path.exists():
+        alone.training = load_state(path, job.trial, batches)
+    made = 0 if alone.training is None else alone.training.updates
+    pace = Pace(update - made, report)
+    member = alone.advance(update, pace)
+    pace.finish([])
+    if alone.training is not None and update < job.trial.steps and not has_ended(member):
+        save_state(alone.training, path)
+        if not held.checked:
+            check_state(alone.training, path, batches)
+            held.checked = True
+    return member
 
 
 class _Held:
@@ -93,6 +119,8 @@ class _Held:
         self.folder = folder
         self.parcel = receive(folder)
         self.job = self.parcel.job
+        self.checked = False
+        """Whether a training that was written down was seen to go on as it would have."""
         self._seed = -1
         self._batches: Any = None
 
