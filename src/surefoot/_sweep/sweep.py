@@ -231,13 +231,15 @@ def _interrupted(
     if not members:
         return Interrupted("Sweep interrupted before any of its members had finished.")
     done = f"{len(members)} of {count} members"
+    stopped = sum(member.stopped is not None for member in members)
+    how = f"had finished, {stopped} of them stopped by halving" if stopped else "had finished"
     try:
         result = read(sorted(members, key=lambda member: (member.seed, member.lr)))
     except InputError as error:
-        return Interrupted(f"Sweep interrupted: {done} had finished, without a result. {error}")
+        return Interrupted(f"Sweep interrupted: {done} {how}, without a result. {error}")
     reason = f"Interrupted after {done}. {result.reason}"
     return Interrupted(
-        f"Sweep interrupted: {done} had finished; they are in .result of this exception.",
+        f"Sweep interrupted: {done} {how}; they are in .result of this exception.",
         replace(result, reason=reason),
     )
 
