@@ -74,7 +74,7 @@ def train(trial, per_decade, seeds):
     made = np.zeros((len(lrs), seeds), dtype=int)
     for seed in range(seeds):
         job = Job(trial, [(lr, seed) for lr in lrs])
-        shards = Shards(job, lambda updates, members: None)
+        shards = Shards(job, lambda *_: None)
         for index, end in enumerate(ends):
             found = []
             shards.advance(end, found.append)

@@ -32,8 +32,8 @@ def _nothing(result: Sensitivity) -> str:
     noise = ", no more below it than seeds differ" if best.loss < result.untrained else ""
     whole = " that was trained to the end" if result.was_halved else ""
     return (
-        f"No rate{whole} learned anything in this budget: the best, {best.lr:.3g}, has {result.metric} "
-        f"{best.loss:.4g}, and untrained it is {result.untrained:.4g}{noise}"
+        f"No rate{whole} learned anything in this budget: the best, {best.lr:.3g}, has "
+        f"{result.metric} {best.loss:.4g}, and untrained it is {result.untrained:.4g}{noise}"
     )
 
 

@@ -1,6 +1,5 @@
 """A training between two rungs, written down in one process and taken up in another."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def save_state(training: Training, path: Path) -> None:
         torch.save(parts, unfinished, pickle_module=cloudpickle)
     except Exception as error:
         raise unfit(f"what it is between two rungs cannot be pickled ({brief(error)})") from error
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def load_state(path: Path, trial: Trial, batches: Batches) -> Training:
