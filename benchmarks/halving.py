@@ -107,7 +107,7 @@ def show(grids, keep, decide=survivors):
         cells, row = [], []
         for size in (1, 3):
             saved, same, fresh = judge(found, keep, size, decide)
-            close = [regret <= CLOSE for regret in same]
+            close = [bool(regret <= CLOSE) for regret in same]
             row += [statistics.geometric_mean(saved), close, fresh]
             worst = f"{100 * statistics.mean(fresh):+6.1f} % {100 * max(fresh):+6.1f} %"
             cells.append(f"{sum(close):3d}/{len(close)} {worst}")

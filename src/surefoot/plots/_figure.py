@@ -54,8 +54,8 @@ class Series(Record):
         x, y: n numbers each; NaN makes a gap.
         kind: ``"line"``, ``"points"``, ``"hollow"`` (points of another kind), ``"linked"`` (points
             joined by a line), ``"step"``, ``"lost"`` (values that have no place on the axis, shown
-            at its top edge), or ``"left"``, ``"right"``, ``"up"``, ``"down"``: triangles that point there, at the end
-            of an interval that may go on.
+            at its top edge), or ``"left"``, ``"right"``, ``"up"``, ``"down"``: triangles that point
+            there, at the end of an interval that may go on.
         role: what the colour means, a name of the palette.
         low, high: n numbers each, or None: an interval about ``y``.
         emphasis: ``"faint"`` for raw values beneath a smooth line, ``"strong"`` for the one that
