@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from surefoot._engine.backends._backend import Randomness
+from surefoot._engine.backends._backend import Randomness, UnfitError
+from surefoot._engine.batches import map_leaves
 from surefoot._engine.trial import Trial
 
 __all__ = ["Stack", "rows"]
@@ -83,7 +84,12 @@ class Stack:
         return model
 
     def keep(self, indexes: Sequence[int]) -> None:
-        """Let all members go but these, in new tensors; the order is that of ``indexes``."""
+        """Let all members go but these, in new tensors; the order is that of ``indexes``.
+
+        Raises:
+            UnfitError: the model has a tensor of all members in an attribute.
+        """
+        self._refuse_kept()
         self._buffers = {name: rows(each, indexes) for name, each in self._buffers.items()}
         self.parameters = {
             name: rows(each.detach(), indexes).requires_grad_()
@@ -103,6 +109,18 @@ class Stack:
             for name, value in vars(trained).items()
             if type(value) in _PLAIN and value != vars(own).get(name)
         ]
+
+    def _refuse_kept(self) -> None:
+        def look(leaf: Any) -> None:
+            if isinstance(leaf, Tensor) and is_batched(leaf):
+                raise UnfitError(
+                    "it keeps a tensor in an attribute that is no buffer, which cannot be followed "
+                    "when members are let go"
+                )
+
+        is_batched = torch._C._functorch.is_batchedtensor  # type: ignore[attr-defined]
+        for module in self._model.modules():
+            map_leaves(look, dict(vars(module)))
 
     @contextmanager
     def _exchanged(self, tensors: Tensors) -> Generator[None]:
