@@ -32,8 +32,8 @@ from surefoot._curves.u_curve import loss_unit
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.fused import Shards
-from surefoot._engine.halving import rungs, survivors
 from surefoot._engine.batches import Batches
+from surefoot._engine.halving import rungs, survivors
 from surefoot._engine.training import check_rates, untrained_loss
 from surefoot._sweep.grid import default_grid, grid
 
@@ -74,6 +74,8 @@ class Grid:
         worse, least = (float(self.losses[-1][place, seeds].mean()) for place in (winner, best))
         if winner == best:
             return 0.0
+        if not math.isfinite(least):  # on other seeds the winner of the whole grid diverges too
+            return math.nan if not math.isfinite(worse) else -math.inf
         return (worse - least) / loss_unit(least, self.untrained)
 
 
@@ -122,7 +124,10 @@ def show(grids, keep, decide=survivors):
             saved, same, fresh = judge(found, keep, size, decide)
             close = [regret <= CLOSE for regret in same]
             row += [statistics.geometric_mean(saved), close, fresh]
-            worst = f"{100 * statistics.mean(fresh):+6.1f} % {100 * max(fresh):+6.1f} %"
+            known = [regret for regret in fresh if math.isfinite(regret)]
+            worst = f"{100 * statistics.mean(known):+6.1f} % {100 * max(known):+6.1f} %"
+            lost = sum(regret == math.inf for regret in fresh)
+            worst += f" ({lost} diverged)" if lost else ""
             cells.append(f"{sum(close):3d}/{len(close)} {worst}")
         rows.append(row)
         print(f"{found.name:30s} {row[0]:6.2f}  {cells[0]:>28s}   {cells[1]:>28s}")
@@ -132,7 +137,7 @@ def show(grids, keep, decide=survivors):
         fresh = [each for row in rows for each in row[index + 1]]
         total.append(
             f"{100 * statistics.mean(close):5.1f} % ({sum(close)}/{len(close)}), fresh "
-            f"{100 * statistics.mean(fresh):+.1f} %"
+            f"{100 * statistics.mean(each for each in fresh if math.isfinite(each)):+.1f} %"
         )
     print("   ".join(total))
 
@@ -146,6 +151,7 @@ def main(per_decade=3, seeds=12):
     grids = {
         name: [train(trial, per_decade, seeds) for trial in trials] for name, trials in sets.items()
     }
+    grids["all"] = [*grids["tuning"], *grids["report"]]
     for rule, keep in RULES.items():
         for name, found in grids.items():
             print(f"\n{rule}, {name} tasks, {per_decade} rates per decade, {seeds} seeds")

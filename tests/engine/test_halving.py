@@ -1,4 +1,4 @@
-"""Successive halving: the rule against its properties, members against a whole sweep, bit by bit."""
+"""Successive halving: the rule against its properties, members against a whole sweep."""
 
 import math
 
@@ -313,7 +313,7 @@ def test_survivors_are_those_of_a_shard_of_their_own_for_each_optimizer(name, ex
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("name", [name for name in REAL if name != "memory in an attribute"])
 def test_all_that_a_model_holds_goes_on_with_its_members(name, exact):
-    """As many go on as there were: by the same kernels, to the last bit; in another order nearly."""
+    """As many go on as there were: by the same kernels to the last bit, moved nearly so."""
     job = job_of(real(**REAL[name]), exact=exact)
     whole = Shard(job, STABLE, 0)
     whole.advance(12)
