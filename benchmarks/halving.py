@@ -124,7 +124,7 @@ def show(grids, keep, decide=survivors):
             saved, same, fresh = judge(found, keep, size, decide)
             close = [regret <= CLOSE for regret in same]
             row += [statistics.geometric_mean(saved), close, fresh]
-            known = [regret for regret in fresh if math.isfinite(regret)]
+            known = [regret for regret in fresh if math.isfinite(regret)] or [math.nan]
             worst = f"{100 * statistics.mean(known):+6.1f} % {100 * max(known):+6.1f} %"
             lost = sum(regret == math.inf for regret in fresh)
             worst += f" ({lost} diverged)" if lost else ""

@@ -1,6 +1,8 @@
 """Successive halving: the rule against its properties, members against a whole sweep."""
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -450,3 +452,34 @@ def test_a_training_that_goes_on_otherwise_once_it_is_read_is_refused():
 def test_a_wrong_trial_is_said_and_nothing_else():
     with pytest.raises(InputError, match="does not depend on any trainable parameter"):
         run("loop", job_of(make(loss=lambda output, target: output.detach().mean()), keep=1))
+
+
+class Dies(nn.Module):
+    """Kills its process in an update of the second stretch, once."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.layer = nn.Linear(5, 1)
+        self.calls = 0
+        self.mark = Path(folder, "died")
+
+    def forward(self, x):
+        self.calls += self.training
+        if self.calls == 5 and not self.mark.exists():
+            self.mark.touch()
+            os._exit(3)
+        return self.layer(x)
+
+
+@pytest.mark.slow
+def test_a_member_whose_worker_dies_is_taken_up_where_it_was_written(tmp_path):
+    def make_dying(folder=str(tmp_path)):
+        return Dies(folder)
+
+    job = job_of(make(model=make_dying), LRS[:4], keep=1)
+    told = []
+    found = run("processes", job, lambda updates, _: told.append(updates))
+    assert (tmp_path / "died").exists()
+    assert not any(member.error for member in found)
+    assert found == run("loop", job)
+    assert sum(told) == 24 * len(job.members)
