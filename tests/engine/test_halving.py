@@ -449,6 +449,23 @@ def test_a_training_that_goes_on_otherwise_once_it_is_read_is_refused():
         run("processes", job_of(make(model=held_outside), keep=1))
 
 
+class BreaksNext(Breaks):
+    """Raises in its fourth update at every rate: right after the first rung."""
+
+    def step(self, closure=None):
+        if self.made == 3:
+            raise ZeroDivisionError("no such luck")
+        return super().step(closure)
+
+
+def test_an_exception_right_after_a_rung_is_the_members_own():
+    job = job_of(make(optimizer=of(BreaksNext)), LRS[:3], keep=2)
+    found = run("processes", job)
+    assert found == run("loop", job)
+    assert {member.stopped for member in found} == {3, None}
+    assert {member.error for member in found} == {"", "ZeroDivisionError: no such luck"}
+
+
 def test_a_wrong_trial_is_said_and_nothing_else():
     with pytest.raises(InputError, match="does not depend on any trainable parameter"):
         run("loop", job_of(make(loss=lambda output, target: output.detach().mean()), keep=1))

@@ -84,9 +84,13 @@ def halve(cohort: Cohort, job: Job, report: Report) -> list[Member]:
         cohort: the members, none of them beyond the first rung; it reports the updates it makes.
         job: what it trains, with ``keep``.
         report: told which members ended, and of the updates that they will not make.
+
+    Returns:
+        Every member, in the order of the job.
     """
     try:
-        return _halve(cohort, job, report)
+        found = {(member.lr, member.seed): member for member in _halve(cohort, job, report)}
+        return [found[each] for each in job.members]
     finally:
         for batches in job.batches.values():
             batches.forget()

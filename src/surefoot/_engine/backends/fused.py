@@ -83,10 +83,10 @@ class Shards:
     def __init__(self, job: Job, report: Report, begun: "Shard | None" = None) -> None:
         self._job = job
         self._report = report
-        self._shards: list[Shard] = []
-        for seed, lrs in shards(job.members):
-            is_begun = begun is not None and begun.seed == seed
-            self._shards.append(begun if begun and is_begun else Shard(job, lrs, seed))
+        self._shards = [
+            begun if begun is not None and begun.seed == seed else Shard(job, lrs, seed)
+            for seed, lrs in shards(job.members)
+        ]
 
     def advance(self, update: int, reached: Reached) -> None:
         for shard in self._shards:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from surefoot._engine.backends.parcel import unfit
 from surefoot._engine.batches import Batches
-from surefoot._engine.said import brief
+from surefoot._engine.said import brief, one_line
 from surefoot._engine.training import Training
 from surefoot._engine.trial import Trial
 
@@ -25,12 +25,12 @@ def save_state(training: Training, path: Path) -> None:
     Raises:
         UnfitError: it cannot be written, or would lose something.
     """
+    import cloudpickle
+
     _refuse_hooks(training.model)
     optimizer = training.optimizer  # whose own way to be pickled leaves out attributes
     parts = {name: getattr(training, name) for name in _PARTS}
     parts |= {"kind": type(optimizer), "optimizer": vars(optimizer)}
-    import cloudpickle
-
     unfinished = path.with_suffix(".part")
     try:
         torch.save(parts, unfinished, pickle_module=cloudpickle)
@@ -65,15 +65,22 @@ def check_state(training: Training, path: Path, batches: Batches) -> None:
         UnfitError: they differ.
     """
     read = load_state(path, training.trial, batches)
-    for each in (training, read):
-        each.advance(1, training.trial.factors(each.optimizer))
+    same = _go_on(training) == _go_on(read)
     pairs = zip(_tensors(training.model), _tensors(read.model), strict=True)
-    same = all(torch.equal(one.nan_to_num(), other.nan_to_num()) for one, other in pairs)
-    if not same or repr(training.losses) != repr(read.losses):
+    if not same or not all(one.equal(other) for one, other in pairs):
         raise unfit(
             "written down at a rung and read again, its next update comes out different, as where "
             "the model or the optimizer is also held from outside"
         )
+
+
+def _go_on(training: Training) -> str:
+    """Make an update; return the losses, or what it raised."""
+    try:
+        training.advance(1, training.trial.factors(training.optimizer))
+    except Exception as error:
+        return one_line(error)
+    return repr(training.losses)
 
 
 def _refuse_hooks(model: nn.Module) -> None:
@@ -84,4 +91,4 @@ def _refuse_hooks(model: nn.Module) -> None:
 
 def _tensors(model: nn.Module) -> Iterable[Tensor]:
     found: list[Any] = [*model.parameters(), *model.buffers()]
-    return [tensor.detach() for tensor in found]
+    return [tensor.detach().nan_to_num() for tensor in found]

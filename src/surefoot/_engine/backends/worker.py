@@ -97,10 +97,9 @@ def _go_on(held: "_Held", index: int, update: int, report: Report) -> Member:
     lr, seed = job.members[index]
     batches = held.batches(seed)
     path = Path(held.folder, f"member {index}")
-    alone = Alone(job, lr, seed, batches)
-    if path.exists():
-        alone.training = load_state(path, job.trial, batches)
-    made = 0 if alone.training is None else alone.training.updates
+    begun = load_state(path, job.trial, batches) if path.exists() else None
+    alone = Alone(job, lr, seed, batches, begun)
+    made = 0 if begun is None else begun.updates
     pace = Pace(update - made, report)
     member = alone.advance(update, pace)
     pace.finish([])
