@@ -91,6 +91,20 @@ def test_sweep_refines_around_the_best_within_its_tolerance(surefoot):
     assert document(surefoot(*words, "--tolerance", "0.5"))["basin"]["tolerance"] == 0.5
 
 
+def test_sweep_stops_rates_by_halving(surefoot):
+    words = ["sweep", "task.py:trial", "--lrs", "1e-4:1:2", "--seeds", "1", "--keep", "2"]
+    found = document(surefoot(*words, "--json"))
+    stopped = [point["stopped"] for point in found["points"]]
+    assert stopped.count(None) == 2
+    assert set(stopped) - {None} <= {8, 15, 30}
+    said = surefoot(*words).out
+    assert "stopped" in said
+    assert "Halving stopped 7 of 9 rates" in " ".join(said.split())
+    bad = surefoot("sweep", "task.py:trial", "--keep", "0")
+    assert bad.code == 2
+    assert "keep" in bad.err
+
+
 def test_sweep_takes_rates_around_the_usual_one_of_the_optimizer(surefoot):
     found = document(surefoot("sweep", "task.py:trial", "--seeds", "1", "--json"))
     lrs = [point["lr"] for point in found["points"]]

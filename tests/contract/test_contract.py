@@ -286,7 +286,7 @@ def test_the_command_has_these_options_and_no_others():
         "demo": ["--json", "--to"],
         "find": ["--effort", "--json", "--out", "--schedule", "-o", "task"],
         "sweep": [
-            "--backend", "--exact", "--json", "--lrs", "--no-exact", "--out", "--over",
+            "--backend", "--exact", "--json", "--keep", "--lrs", "--no-exact", "--out", "--over",
             "--randomness", "--refine", "--seeds", "--tolerance", "--workers", "-o", "task",
         ],
         "diagnose": ["--json", "path"],

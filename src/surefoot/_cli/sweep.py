@@ -26,6 +26,16 @@ from surefoot.records import Engine, Interaction, Sensitivity
 __all__ = ["command", "read_lrs", "read_over"]
 
 
+KeepOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Stop the worse half of the rates at 1/8, 1/4 and 1/2 of the budget, but let at "
+        "least so many go on: for the best rate alone.",
+        show_default=False,
+    ),
+]
+
+
 def command(
     task: TaskArgument,
     lrs: Annotated[
@@ -39,6 +49,7 @@ def command(
     refine: Annotated[
         int, typer.Option(help="Rounds that each add two rates around the best.")
     ] = 0,
+    keep: KeepOption = None,
     tolerance: Annotated[
         float, typer.Option(help="How much worse than the best is in the basin: 0.1 is 10 %.")
     ] = 0.1,
@@ -96,6 +107,7 @@ def command(
             over=settings or None,  # type: ignore[arg-type]
             seeds=seeds,
             refine=refine,
+            keep=keep,
             tolerance=tolerance,
             backend=backend,
             exact=exact,

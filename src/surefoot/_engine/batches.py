@@ -68,6 +68,15 @@ class Batches:
             self._keep(self._draw())
         return copied(self._kept[number])
 
+    @property
+    def size(self) -> int:
+        """Bytes of tensors and arrays that are kept now."""
+        return self._size
+
+    def release(self) -> None:
+        """Free the memory, and refuse other batches when they are asked for again."""
+        self._begin_again()
+
     def forget(self) -> None:
         """Free the memory; the batches are drawn again, the same, if they are asked for."""
         self._loader = asleep(self._source)

@@ -61,6 +61,11 @@ class Memory:
         self._rows: list[tuple[Any, list[Any]]] = []
         self.size = 0
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors that are kept, each once."""
+        return [cell.tensor for cell in self._tensors]
+
     def keep(self, *values: object) -> None:
         """Copy each of the values and all that they hold.
 

@@ -1,6 +1,7 @@
 """One model in training at one learning rate and seed, advanced as far as one asks."""
 
 import cmath
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -12,6 +13,7 @@ from surefoot._base import checks
 from surefoot._engine import groups
 from surefoot._engine.batches import Batches, copied, plain, sample_count
 from surefoot._engine.random_state import RandomState
+from surefoot._engine.snapshot import Snapshot
 from surefoot._engine.trial import Trial
 from surefoot.errors import InputError
 
@@ -97,6 +99,12 @@ class Training:
     def judge(self) -> float:
         """Return the loss that it is judged by; see :func:`judge`."""
         return judge(self.trial, self.model, self.losses, self._random)
+
+    def judge_on_the_way(self) -> float:
+        """Return the same, and leave model and generators as if it had not been asked."""
+        random = copy.copy(self._random)
+        with Snapshot([self.model]):
+            return judge(self.trial, self.model, self.losses, random)
 
     def _update(self, factor: float) -> None:
         trial = self.trial

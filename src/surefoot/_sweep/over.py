@@ -257,6 +257,12 @@ def _sentences(result: Interaction) -> list[str]:
             said.append(f"At {label(cell.settings)}: {reason.partition('. ')[0]}.")
         elif beyond is not None:
             said.append(f"At {label(cell.settings)} the grid ends too early: go to {beyond:.2g}.")
+    halved = [cell for cell in result.cells if cell.sensitivity.was_halved]
+    if halved:
+        said.append(
+            f"Halving stopped rates early in {len(halved)} of {len(result.cells)} sweeps: nothing "
+            "is known of these at the end, and no interval of a best rate comes from a fit there."
+        )
     failed = [one for one in result.failures if one.error != INTERRUPTED]
     missing = [label(one.settings) for one in result.failures if one.error == INTERRUPTED]
     said += [f"{label(one.settings)} failed: {one.error.rstrip('.')}." for one in failed]

@@ -20,6 +20,7 @@ from surefoot._curves.u_curve import (
 )
 from surefoot._sweep.grid import middle_of_least
 from surefoot._sweep.sentence import sentence
+from surefoot._sweep.stopped import around, at, known_edge
 from surefoot.errors import InputError
 from surefoot.records import Basin, Cost, Engine, Member, Optimum, Point, Sensitivity
 
@@ -46,7 +47,8 @@ def read_sensitivity(
     """Return the U curve of the members.
 
     Args:
-        members: at least one of them finite; one with an error takes no part in the statistics.
+        members: at least one of them finite; one with an error takes no part in the statistics,
+            and a rate that halving stopped only in what is told of it.
         untrained: mean loss of the untrained models; NaN if it is not known.
         tolerance: width of the basin, as a share of best − floor.
         metric: "validation loss" or "training loss".
@@ -60,31 +62,39 @@ def read_sensitivity(
     """
     if not math.isfinite(untrained):
         untrained = math.nan
-    ran = [member for member in members if not member.error]
+    stopped = {member.lr: member.stopped for member in members if member.stopped is not None}
+    ran = [member for member in members if not member.error and member.lr not in stopped]
     lrs = sorted({member.lr for member in ran})
     means = [float(np.mean([m.loss for m in ran if m.lr == lr])) for lr in lrs]
     best_loss, best_lr = _best(members, lrs, means)
     marked = tuple(_mark(member, best_lr, best_loss, untrained) for member in members)
     tried = sorted({member.lr for member in members})
     positive = all(member.loss > 0 for member in ran)
-    points = tuple(_point([m for m in marked if m.lr == lr], positive) for lr in tried)
+    points = tuple(
+        _point([m for m in marked if m.lr == lr], positive, stopped.get(lr)) for lr in tried
+    )
     unit = loss_unit(best_loss, untrained)
     table = _table(ran, lrs)
     learned = math.isnan(untrained) or not is_noise(untrained - best_loss, table)
     varies = max(means) > best_loss
     optimum = None
-    if unit > 0 and learned and varies:
+    if unit > 0 and learned and varies and not stopped:
         optimum = _optimum(lrs, table, best_loss - unit, least=0.0 if best_loss >= 0 else -math.inf)
-    low, high, open_low, open_high = basin(lrs, means, tolerance=tolerance, unit=unit)
+    near = around(best_lr, lrs, stopped)
+    near_means = [means[lrs.index(lr)] for lr in near]
+    low, high, open_low, open_high = basin(near, near_means, tolerance=tolerance, unit=unit)
 
     def lost(lr: float) -> float:
-        return (loss_at(lrs, means, lr) - best_loss) / unit if unit > 0 else math.nan
+        known = loss_at(near, near_means, lr) if near[0] <= lr <= near[-1] else at(lrs, means, lr)
+        return (known - best_loss) / unit if unit > 0 else math.nan
 
     result = Sensitivity(
         points=points,
         best=next(point for point in points if point.lr == best_lr),
         basin=Basin(low, high, tolerance, open_low, open_high),
-        diverges_at=divergence_edge(lrs, means, untrained) if learned else None,
+        diverges_at=known_edge(divergence_edge(lrs, means, untrained), stopped, lrs)
+        if learned
+        else None,
         untrained=untrained,
         metric=metric,
         reason="",
@@ -115,6 +125,11 @@ def _best(
     if usable:
         index = middle_of_least(means)
         return means[index], lrs[index]
+    if any(member.stopped is not None for member in members):
+        raise InputError(
+            "None of the rates that halving let go on came to the end with a finite loss: leave "
+            "keep out, or add smaller rates."
+        )
     if any(math.isfinite(member.loss) for member in members):
         raise InputError(
             "At every rate of the sweep at least one seed stopped being finite: add smaller rates."
@@ -132,20 +147,23 @@ def _sound(points: Sequence[Point], best_lr: float) -> float:
     sound = best_lr
     for point in points:
         if point.lr >= best_lr:
-            if point.diverged or point.failed:
+            if point.diverged or point.failed or point.stopped is not None:
                 break
             sound = point.lr
     return sound
 
 
 def _mark(member: Member, best_lr: float, best_loss: float, untrained: float) -> Member:
-    lost = member.lr > best_lr and learned_nothing(member.loss, best_loss, untrained)
+    is_over = member.stopped is None  # else it may still learn
+    lost = is_over and member.lr > best_lr and learned_nothing(member.loss, best_loss, untrained)
     return dataclasses.replace(member, diverged=member.diverged or (lost and not member.error))
 
 
-def _point(members: Sequence[Member], positive: bool) -> Point:
+def _point(members: Sequence[Member], positive: bool, stopped: int | None) -> Point:
     losses = [member.loss for member in members if not member.error]
-    low, high = mean_interval(losses, positive=positive) if losses else (math.nan, math.nan)
+    low, high = math.nan, math.nan
+    if losses and stopped is None:
+        low, high = mean_interval(losses, positive=positive)
     return Point(
         lr=members[0].lr,
         loss=float(np.mean(losses)) if losses else math.nan,
@@ -154,6 +172,7 @@ def _point(members: Sequence[Member], positive: bool) -> Point:
         seeds=len(losses),
         diverged=sum(member.diverged for member in members),
         failed=len(members) - len(losses),
+        stopped=stopped,
     )
 
 

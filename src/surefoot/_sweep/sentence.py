@@ -1,6 +1,7 @@
 """A U curve in plain words."""
 
 import math
+from collections import Counter
 
 from surefoot.records import Optimum, Sensitivity
 
@@ -19,18 +20,20 @@ def sentence(result: Sensitivity, learned: bool) -> str:
     """
     if learned:
         parts = [_best(result), _basin(result), _edge(result)]
-        said = ["; ".join(part for part in parts if part), _next(result), _failures(result)]
+        said = ["; ".join(part for part in parts if part), _next(result)]
     else:
-        said = [_nothing(result), _failures(result)]
+        said = [_nothing(result)]
+    said += [_stopped(result), _failures(result)]
     return " ".join(f"{part}." for part in said if part)
 
 
 def _nothing(result: Sensitivity) -> str:
     best = result.best
     noise = ", no more below it than seeds differ" if best.loss < result.untrained else ""
+    whole = " that was trained to the end" if result.was_halved else ""
     return (
-        f"No rate learned anything in this budget: the best, {best.lr:.3g}, has {result.metric} "
-        f"{best.loss:.4g}, and untrained it is {result.untrained:.4g}{noise}"
+        f"No rate{whole} learned anything in this budget: the best, {best.lr:.3g}, has "
+        f"{result.metric} {best.loss:.4g}, and untrained it is {result.untrained:.4g}{noise}"
     )
 
 
@@ -65,16 +68,43 @@ def _basin(result: Sensitivity) -> str:
     text = f"within {100 * found.tolerance:.3g} % of it"
     if result.unit != best:  # of something else: what was learned
         text = f"at most {best + found.tolerance * result.unit:.3g}"
-    text = f"{text} from {found.low:.2g} to {found.high:.2g}"
+    least = "at least " if _is_cut(result) else ""
+    text = f"{text} {least}from {found.low:.2g} to {found.high:.2g}"
     return text if result.order is None else f"{text}, so {result.order:g} is safe"
 
 
 def _edge(result: Sensitivity) -> str:
     if result.diverges_at is None and not result.points[-1].seeds:
         return ""  # what fails above raised: that is said with the failures
+    if result.diverges_at is None and _is_unknown_above(result):
+        return ""
     if result.diverges_at is None:
         return "no rate of the grid is too high to learn"
     return f"training fails from {result.diverges_at:.2g} on"
+
+
+def _is_unknown_above(result: Sensitivity) -> bool:
+    """Return whether halving stopped a rate above the best."""
+    above = [point for point in result.points if point.lr > result.best.lr]
+    return any(point.stopped is not None for point in above)
+
+
+def _is_cut(result: Sensitivity) -> bool:
+    """Return whether the basin ends where halving stopped a rate, and so may be wider."""
+    return result.was_halved and (result.basin.open_low or result.basin.open_high)
+
+
+def _stopped(result: Sensitivity) -> str:
+    """Return how many rates halving stopped at which update."""
+    counts = Counter(point.stopped for point in result.points if point.stopped is not None)
+    if not counts:
+        return ""
+    listed = [f"{count} at update {update}" for update, count in sorted(counts.items())]
+    said = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return (
+        f"Halving stopped {sum(counts.values())} of {len(result.points)} rates, {said}: of these "
+        f"nothing is known after {result.steps} updates"
+    )
 
 
 def _next(result: Sensitivity) -> str:

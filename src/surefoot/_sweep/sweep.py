@@ -32,6 +32,7 @@ def sweep(
     *,
     seeds: int = 3,
     refine: int = 0,
+    keep: int | None = None,
     tolerance: float = 0.1,
     backend: BackendName = "auto",
     exact: bool | None = None,
@@ -49,6 +50,7 @@ def sweep(
     over: Mapping[str, Iterable[Any]],
     seeds: int = 3,
     refine: int = 0,
+    keep: int | None = None,
     tolerance: float = 0.1,
     backend: BackendName = "auto",
     exact: bool | None = None,
@@ -65,6 +67,7 @@ def sweep(
     over: Mapping[str, Iterable[Any]] | None = None,
     seeds: int = 3,
     refine: int = 0,
+    keep: int | None = None,
     tolerance: float = 0.1,
     backend: BackendName = "auto",
     exact: bool | None = None,
@@ -87,7 +90,11 @@ def sweep(
             combination, by ``trial(batch_size=32)`` and so on.
         seeds: how many seeds, ≥ 1: ``trial.seed``, ``trial.seed + 1``, …
         refine: rounds of refinement, ≥ 0; each adds the two rates halfway between the best so far
-            and its neighbours.
+            and its neighbours, which are trained to the end.
+        keep: for who wants only the best rate, successive halving: after 1/8, 1/4 and 1/2 of the
+            budget the worse half of the rates is stopped, by the mean loss over the seeds there,
+            but at least so many go on, ≥ 1; None, or as many as there are rates, trains all to the
+            end. The result says what was stopped when.
         tolerance: how much worse than the best is still in the basin: 0.1 is 10 % of the distance
             between the best loss and 0 (of what the best learned, where losses are negative).
         backend: ``"loop"`` trains one after another, ``"processes"`` spreads them over the cores,
@@ -132,6 +139,7 @@ def sweep(
         tolerance=checks.positive("tolerance", tolerance),
         backend=checks.one_of("backend", backend, BACKENDS),
         exact=exact,
+        keep=None if keep is None else checks.count("keep", keep, least=1),
         randomness=randomness,
         workers=None if workers is None else checks.count("workers", workers, least=1),
     )
@@ -163,6 +171,7 @@ class _Options:
     tolerance: float
     backend: str
     exact: bool | None
+    keep: int | None
     randomness: Randomness
     workers: int | None
 
@@ -173,7 +182,11 @@ def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sen
     rates = options.lrs or usual
     every = range(trial.seed, trial.seed + options.seeds)
     job = Job(
-        trial, [(lr, seed) for seed in every for lr in rates], options.randomness, options.exact
+        trial,
+        [(lr, seed) for seed in every for lr in rates],
+        options.randomness,
+        options.exact,
+        options.keep if options.keep and options.keep < len(rates) else None,
     )
     count = (len(rates) + 2 * options.refine * (len(rates) > 1)) * options.seeds
     tell = _Teller(count)
@@ -220,13 +233,15 @@ def _interrupted(
     if not members:
         return Interrupted("Sweep interrupted before any of its members had finished.")
     done = f"{len(members)} of {count} members"
+    stopped = sum(member.stopped is not None for member in members)
+    how = f"had finished, {stopped} of them stopped by halving" if stopped else "had finished"
     try:
         result = read(sorted(members, key=lambda member: (member.seed, member.lr)))
     except InputError as error:
-        return Interrupted(f"Sweep interrupted: {done} had finished, without a result. {error}")
+        return Interrupted(f"Sweep interrupted: {done} {how}, without a result. {error}")
     reason = f"Interrupted after {done}. {result.reason}"
     return Interrupted(
-        f"Sweep interrupted: {done} had finished; they are in .result of this exception.",
+        f"Sweep interrupted: {done} {how}; they are in .result of this exception.",
         replace(result, reason=reason),
     )
 
@@ -240,7 +255,8 @@ def _refined(
 ) -> list[Member]:
     """Train at the rates halfway between the best so far and its neighbours."""
     lrs = sorted({member.lr for member in members})
-    losses = {lr: [m.loss for m in members if m.lr == lr and not m.error] for lr in lrs}
+    ran = [member for member in members if not member.error and member.stopped is None]
+    losses = {lr: [member.loss for member in ran if member.lr == lr] for lr in lrs}
     means = {lr: sum(found) / len(found) for lr, found in losses.items() if found}
     if not any(map(math.isfinite, means.values())):
         return []
@@ -249,7 +265,7 @@ def _refined(
     new = [(lr, seed) for seed in seeds for lr in midpoints(lrs, best) if lr not in lrs]
     if not new:
         return []
-    return run_job(replace(job, members=new), options.backend, options.workers, tell)[0]
+    return run_job(replace(job, members=new, keep=None), options.backend, options.workers, tell)[0]
 
 
 class _Teller:
@@ -291,6 +307,9 @@ class _Teller:
         found = self.finished
         if not found:
             return ""
-        best = min(found, key=lambda member: member.loss)
+        ended = [member for member in found if member.stopped is None]
+        if not ended:
+            return f"{len(found)} of {self._count} stopped"
+        best = min(ended, key=lambda member: member.loss)
         rate = f"{best.lr:.3g}" if math.isfinite(best.loss) else "none"
         return f"{len(found)} of {self._count}, best so far {rate}"

@@ -12,7 +12,7 @@ from surefoot.errors import InputError
 
 __all__ = ["Axis", "Emphasis", "FigureData", "Heat", "Kind", "Mark", "Panel", "Series", "Tick"]
 
-Kind = Literal["line", "points", "linked", "step", "lost", "left", "right", "up", "down"]
+Kind = Literal["line", "points", "hollow", "linked", "step", "lost", "left", "right", "up", "down"]
 Emphasis = Literal["faint", "normal", "strong"]
 _UNIT = 0.1  # below it the colours of a heat map grow in proportion, above as the logarithm
 
@@ -52,10 +52,10 @@ class Series(Record):
     Args:
         name: what they are, for the legend and for who points at them.
         x, y: n numbers each; NaN makes a gap.
-        kind: ``"line"``, ``"points"``, ``"linked"`` (points joined by a line), ``"step"``,
-            ``"lost"`` (values that have no place on the axis, shown at its top edge), or
-            ``"left"``, ``"right"``, ``"up"``, ``"down"``: triangles that point there, at the end
-            of an interval that may go on.
+        kind: ``"line"``, ``"points"``, ``"hollow"`` (points of another kind), ``"linked"`` (points
+            joined by a line), ``"step"``, ``"lost"`` (values that have no place on the axis, shown
+            at its top edge), or ``"left"``, ``"right"``, ``"up"``, ``"down"``: triangles that point
+            there, at the end of an interval that may go on.
         role: what the colour means, a name of the palette.
         low, high: n numbers each, or None: an interval about ``y``.
         emphasis: ``"faint"`` for raw values beneath a smooth line, ``"strong"`` for the one that

@@ -190,6 +190,8 @@ def _draw_series(ax: Any, series: Series, place: Frame) -> Any:
         shared |= {"marker": "o", "linestyle": "none"}
         if series.role == "very_high":
             shared |= {"marker": "x", "markersize": 6 * series.size, "markeredgewidth": 1.8}
+    elif series.kind == "hollow":
+        shared |= {"marker": "o", "linestyle": "none", "markerfacecolor": "none"}
     elif series.kind == "linked":
         shared |= {"marker": "o"}
     elif series.kind == "step":

@@ -270,6 +270,8 @@ def _traces(
     if series.kind == "points" and series.role == "very_high":
         trace["marker"] |= {"symbol": "x-thin", "size": 9 * series.size}
         trace["marker"]["line"] = {"color": look.colour, "width": 2}
+    if series.kind == "hollow":
+        trace["marker"]["symbol"] = "circle-open"
     if series.kind in _TRIANGLES:
         trace["marker"] |= {"symbol": f"triangle-{series.kind}", "size": 12}
         trace["cliponaxis"] = False

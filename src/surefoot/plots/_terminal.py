@@ -107,7 +107,7 @@ def _draw_series(
         _lines(canvas, x, y, step=series.kind == "step")
     if series.kind == "lost":
         _put(canvas, x, [1.0] * len(x), sign)
-    elif series.kind in ("points", "linked") or series.kind in _TRIANGLES:
+    elif series.kind in ("points", "hollow", "linked") or series.kind in _TRIANGLES:
         _put(canvas, x, y, sign)
     elif sign in _LETTERS:
         _tag(canvas, x, y, sign, number)
@@ -140,6 +140,8 @@ def _sign(series: Series, letters: Iterator[str], points: Iterator[str]) -> str:
     """Return the character that stands for the series."""
     if series.kind in _TRIANGLES:
         return _TRIANGLES[series.kind]
+    if series.kind == "hollow":
+        return "○"
     if series.kind in ("line", "step"):
         return next(letters, "─")
     if series.kind == "points" and series.role in ("good", "very_high"):

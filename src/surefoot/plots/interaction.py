@@ -159,6 +159,7 @@ def _row(found: Sensitivity, lrs: Sequence[float]) -> list[float]:
         inside = found.points[0].lr <= lr <= found.points[-1].lr
         nearest = found.points[int(np.argmin(np.abs(measured - math.log(lr))))]
         shown = inside and math.isfinite(nearest.loss) and nearest.diverged < nearest.seeds
+        shown = shown and nearest.stopped is None
         row.append(max(nearest.loss - best, 0.0) / unit if shown else math.nan)
     return row
 

@@ -23,7 +23,8 @@ def sensitivity_figure(result: Sensitivity) -> FigureData:
     """Return the U curve with its basin, its best rate and where training diverges.
 
     A loss that is not finite, or so large that the curve could no longer be seen, stands at the
-    top edge.
+    top edge. A rate that halving stopped is hollow, at its loss when it was stopped, and no line
+    goes through it.
 
     Args:
         result: what ``sweep`` returned.
@@ -45,7 +46,8 @@ def sensitivity_figure(result: Sensitivity) -> FigureData:
     top = math.inf if axis.range is None else axis.range[1]
     ends = fit([point.lr for point in result.points], log=True)
     x = Axis("learning rate", log=True, range=ends)
-    series = [*_members(result, top), _mean(result, top), *_diverged(result, top)]
+    series = [*_members(result, top), *_stopped(result, top), _mean(result, top)]
+    series += _diverged(result, top)
     series += _best(result, ends)
     name = f": {result.name}" if result.name else ""
     panel = Panel(x, axis, tuple(series), _marks(result))
@@ -72,7 +74,7 @@ def _loss_axis(result: Sensitivity) -> Axis:
 
 def _mean(result: Sensitivity, top: float) -> Series:
     points = result.points
-    shown = [point.loss <= top for point in points]
+    shown = [point.loss <= top and point.stopped is None for point in points]
     seeds = max(point.seeds for point in points)
     several = seeds > 1
     most = "" if all(point.seeds + point.failed == seeds for point in points) else "up to "
@@ -98,18 +100,35 @@ def _members(result: Sensitivity, top: float) -> list[Series]:
     """Return each training as a faint point, where there are several per rate."""
     if not any(point.seeds > 1 for point in result.points):
         return []
-    shown = [member for member in result.members if member.loss <= top]
+    shown = [m for m in result.members if m.loss <= top and m.stopped is None]
     if not shown:
         return []
     lrs, losses = [member.lr for member in shown], [member.loss for member in shown]
     return [Series("one seed", lrs, losses, kind="points", emphasis="faint", size=0.7)]
 
 
+def _stopped(result: Sensitivity, top: float) -> list[Series]:
+    """Return the rates that halving stopped, at their losses then."""
+    points = [point for point in result.points if point.stopped is not None]
+    shown = [point for point in points if point.loss <= top]
+    above = [point.lr for point in points if not point.loss <= top]
+    name = "stopped early by halving: loss when stopped"
+    series: list[Series] = []
+    if shown:
+        lrs, losses = [point.lr for point in shown], [point.loss for point in shown]
+        series.append(Series(name, lrs, losses, kind="hollow", role="muted"))
+    if above:
+        name = "stopped early by halving: above this axis"
+        series.append(Series(name, above, [math.nan] * len(above), kind="lost", role="muted"))
+    return series
+
+
 def _diverged(result: Sensitivity, top: float) -> list[Series]:
     """Return where training failed: in place if that is on the axis, else at its top."""
     series: list[Series] = []
-    failed = [point for point in result.points if point.diverged and point.loss <= top]
-    lost = [point for point in result.points if not point.loss <= top and point.seeds]
+    over = [point for point in result.points if point.stopped is None]
+    failed = [point for point in over if point.diverged and point.loss <= top]
+    lost = [point for point in over if not point.loss <= top and point.seeds]
     raised = [point.lr for point in result.points if point.failed]
     if failed:
         lrs, losses = [point.lr for point in failed], [point.loss for point in failed]

@@ -27,6 +27,8 @@ class Member(Record):
         updates: how many updates it made.
         error: what its training raised, such as ``"ValueError: …"``; empty if nothing. Its loss is
             inf then, and it takes no part in the statistics.
+        stopped: the update at which halving stopped it, ``loss`` being that there; None if it was
+            trained until it ended.
     """
 
     lr: float
@@ -36,6 +38,7 @@ class Member(Record):
     curve: Curve = field(default_factory=lambda: Curve([], []))
     updates: int = 0
     error: str = ""
+    stopped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class Point(Record):
 
     Args:
         lr: learning rate, > 0.
-        loss: mean final loss over the seeds; inf if any of them stopped being finite.
+        loss: mean final loss over the seeds; inf if any of them stopped being finite. Where
+            halving stopped the rate, that at the update ``stopped``.
         low, high: 90 % interval of the mean, Student's, of the logs where all losses are positive;
-            equal to ``loss`` with one seed, which says nothing of the noise.
+            equal to ``loss`` with one seed, which says nothing of the noise; NaN where halving
+            stopped the rate.
         seeds: how many members.
         diverged: how many of them diverged.
         failed: how many more raised an exception, and are not counted otherwise.
+        stopped: the update at which halving stopped this rate; None if it was trained to the end.
     """
 
     lr: float
@@ -59,6 +65,7 @@ class Point(Record):
     seeds: int
     diverged: int
     failed: int = 0
+    stopped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,10 +132,10 @@ class Sensitivity(Record):
 
     Args:
         points: one per learning rate, ascending.
-        best: the point of the smallest mean loss.
+        best: the point of the smallest mean loss, of those that were trained to the end.
         basin: the range of rates within ``basin.tolerance`` of it.
         diverges_at: the smallest rate above the best from which on every rate diverges; None if
-            the grid does not reach so far.
+            the grid does not reach so far, or halving stopped a rate that may be it.
         untrained: loss of the untrained model.
         metric: what ``loss`` is: "validation loss" or "training loss".
         reason: one sentence.
@@ -136,10 +143,11 @@ class Sensitivity(Record):
         members: every training.
         steps: the budget in updates.
         name: the trial's name.
-        optimum: the best rate read from a fit, with its interval; None with too few rates.
+        optimum: the best rate read from a fit, with its interval; None with too few rates, or if
+            halving stopped any.
         decade_below, decade_above: how much is lost at a rate ten times smaller and ten times
             greater than the best, in units of best − floor, as the tolerance of the basin: 0.1 is
-            10 %; inf where training fails, NaN where the grid does not reach.
+            10 %; inf where training fails, NaN where the grid does not reach or halving stopped.
         order: the power of ten that is safe to use, in the basin; None if there is none.
         extend_to: the power of ten to which the grid should be extended, for its end cut the curve
             off; None if it did not.
@@ -173,9 +181,19 @@ class Sensitivity(Record):
         """
         return loss_unit(self.best.loss, self.untrained)
 
+    @property
+    def was_halved(self) -> bool:
+        """Whether halving stopped any rate before the end of the budget."""
+        return any(point.stopped is not None for point in self.points)
+
     def table(self) -> Table:
-        """Return the points as a table, with what went wrong where something did."""
+        """Return the points as a table, with what went wrong where something did.
+
+        Where halving stopped rates, the column ``stopped`` has the update, which their loss is of.
+        """
         columns = ["lr", "loss", "low", "high", "seeds", "diverged", "failed"]
+        if self.was_halved:
+            columns.append("stopped")
         rows: list[list[Any]] = [
             [getattr(point, name) for name in columns] for point in self.points
         ]

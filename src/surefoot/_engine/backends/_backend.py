@@ -48,6 +48,7 @@ class Job:
         randomness: ``"same"``: all members of a seed draw the same random numbers (dropout masks,
             say), so that they differ by the rate alone; ``"different"``: each draws its own.
         exact: see :func:`surefoot.sweep`.
+        keep: of halving: at least so many rates go on at each rung; None trains all to the end.
         batches: those of each seed, drawn once and shared by its members in this process.
         starts: checksums of the weights that the members of each seed begin with.
     """
@@ -56,6 +57,7 @@ class Job:
     members: Sequence[tuple[float, int]]
     randomness: Randomness = "same"
     exact: bool | None = None
+    keep: int | None = None
     batches: "Draws" = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
     starts: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 

@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job, Report, UnfitError, noise_seed, shards
 from surefoot._engine.backends.compiled import Compiled
-from surefoot._engine.backends.loop import Pace, as_member
+from surefoot._engine.backends.loop import Pace, as_member, release
 from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
 from surefoot._engine.backends.updates import Exact, Quick, Updates, become_views, may_be_quick
+from surefoot._engine.halving import Reached, halve
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.said import brief
 from surefoot._engine.training import DETACHED, first_change, judge, sums
 from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["Fused", "Shard", "finish"]
+__all__ = ["Fused", "Shard", "Shards", "finish"]
 
 LOOK_EVERY = 50
 """After so many updates it is looked whether any member is still finite."""
@@ -62,6 +63,11 @@ class Fused:
         Raises:
             UnfitError: the trial cannot be fused; nothing is returned of it.
         """
+        if job.keep is not None:
+            cohort = Shards(job, report, compiled=self._compiled)
+            members = halve(cohort, job, report)
+            self.refusal = cohort.refusal
+            return members
         members: list[Member] = []
         for seed, lrs in shards(job.members):
             for part in [(lr,) for lr in lrs] if self._alone else [lrs]:
@@ -83,6 +89,54 @@ def finish(shard: "Shard", report: Report) -> list[Member]:
     members = shard.judge()
     pace.finish(members)
     return members
+
+
+class Shards:
+    """A :class:`~surefoot._engine.halving.Cohort` of a shard for each seed, all in memory at once.
+
+    Args:
+        job: what to train.
+        report: told of the updates.
+        begun: a shard of the job that was trained before the first rung; its updates are reported.
+        compiled: whether the updates of the stacks are compiled, anew after each rung.
+    """
+
+    def __init__(
+        self, job: Job, report: Report, begun: "Shard | None" = None, *, compiled: bool = False
+    ) -> None:
+        self._job = job
+        self._report = report
+        self._shards = [
+            begun
+            if begun is not None and begun.seed == seed
+            else Shard(job, lrs, seed, to_compile=compiled)
+            for seed, lrs in shards(job.members)
+        ]
+        if compiled:
+            for shard in self._shards:
+                shard.compile()
+
+    @property
+    def refusal(self) -> str:
+        """Why a shard is not compiled although it should be; empty if each is."""
+        return next((shard.refusal for shard in self._shards if shard.refusal), "")
+
+    def advance(self, update: int, reached: Reached) -> None:
+        for shard in self._shards:
+            pace = Pace((update - shard.updates) * len(shard.lrs), self._report)
+            while shard.updates < update and shard.finite:
+                shard.advance(min(LOOK_EVERY, update - shard.updates), pace)
+            members = shard.judge()
+            pace.finish([])
+            release(self._job, shard.seed)
+            for member in members:
+                reached(member)
+
+    def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        going = {seed: set(lrs) for seed, lrs in shards(members)}
+        self._shards = [shard for shard in self._shards if shard.seed in going]
+        for shard in self._shards:
+            shard.keep([i for i, lr in enumerate(shard.lrs) if lr in going[shard.seed]])
 
 
 class Shard:
@@ -201,6 +255,25 @@ class Shard:
             raise
         except Exception as error:
             raise UnfitError(reason(error)) from error
+
+    def keep(self, indexes: Sequence[int]) -> None:
+        """Let all members go but these: stacks, states and losses are those of them alone.
+
+        They go on as in a shard that never had others, with the numbers that they draw then, if
+        ``randomness`` is "same".
+
+        Args:
+            indexes: their numbers, ascending, at least one.
+
+        Raises:
+            UnfitError: the optimizers hold the stacks in a way that cannot be followed.
+        """
+        self.stack.keep(indexes)
+        self._updates.keep(self.stack.parameters, indexes)
+        self._history = [losses[list(indexes)] for losses in self._history]
+        self.lrs = [self.lrs[index] for index in indexes]
+        if self.compiled is not None:
+            self.compile()
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""

@@ -12,13 +12,14 @@ from surefoot._engine.backends._backend import (
     noise_seed,
     shards,
 )
-from surefoot._engine.batches import Batches
+from surefoot._engine.batches import Batches, usual_window
+from surefoot._engine.halving import Reached, halve
 from surefoot._engine.said import one_line
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
 
-__all__ = ["Loop", "Pace", "as_member", "raise_again", "train"]
+__all__ = ["Alone", "Loop", "Pace", "as_member", "raise_again", "release", "train"]
 
 
 class Loop:
@@ -28,6 +29,8 @@ class Loop:
 
     def run(self, job: Job, report: Report) -> list[Member]:
         """Train every member; see :class:`~surefoot._engine.backends._backend.Backend`."""
+        if job.keep is not None:
+            return halve(_Trainings(job, report), job, report)
         members: list[Member] = []
         for seed, lrs in shards(job.members):
             members += [train(job, lr, seed, job.batches[seed], report) for lr in lrs]
@@ -41,21 +44,88 @@ def train(job: Job, lr: float, seed: int, batches: Batches, report: Report) -> M
     Raises:
         InputError: the trial itself is wrong.
     """
-    losses: list[float] = []
     pace = Pace(job.trial.steps, report)
-    try:
-        training = Training(job.trial, lr, seed, batches, noise=noise_seed(job, lr, seed))
-        check_start(job, seed, training.model)
-        losses = training.losses
-        factors = job.trial.factors(training.optimizer)
-        training.advance(job.trial.steps, factors, stop=pace.update)
-        member = as_member(lr, seed, losses, training.judge())
-    except InputError:
-        raise
-    except Exception as error:
-        member = as_member(lr, seed, losses, math.inf, error)
+    member = Alone(job, lr, seed, batches).advance(job.trial.steps, pace)
     pace.finish([member])
     return member
+
+
+class Alone:
+    """One member of a job in training, from rung to rung.
+
+    Args:
+        job: what to train.
+        lr, seed: of the member.
+        batches: those of its seed.
+        training: as far as it came in another process; None begins.
+    """
+
+    def __init__(
+        self, job: Job, lr: float, seed: int, batches: Batches, training: Training | None = None
+    ) -> None:
+        self.job = job
+        self.lr = lr
+        self.seed = seed
+        self.training = training
+        self._batches = batches
+
+    def advance(self, update: int, pace: "Pace") -> Member:
+        """Train up to that update and return the member as it is then.
+
+        Raises:
+            InputError: the trial itself is wrong.
+        """
+        trial = self.job.trial
+        try:
+            training = self.training or self._begin()
+            factors = trial.factors(training.optimizer)
+            training.advance(update - len(training.losses), factors, stop=pace.update)
+            is_last = update == trial.steps
+            loss = training.judge() if is_last else training.judge_on_the_way()
+            return as_member(self.lr, self.seed, training.losses, loss)
+        except InputError:
+            raise
+        except Exception as error:
+            losses = [] if self.training is None else self.training.losses
+            return as_member(self.lr, self.seed, losses, math.inf, error)
+
+    def _begin(self) -> Training:
+        noise = noise_seed(self.job, self.lr, self.seed)
+        training = Training(self.job.trial, self.lr, self.seed, self._batches, noise=noise)
+        check_start(self.job, self.seed, training.model)
+        self.training = training
+        return training
+
+
+class _Trainings:
+    """A :class:`~surefoot._engine.halving.Cohort` of members that are all in memory at once."""
+
+    def __init__(self, job: Job, report: Report) -> None:
+        self._job = job
+        self._report = report
+        self._from = 0
+        self._members = {
+            (lr, seed): Alone(job, lr, seed, job.batches[seed]) for lr, seed in job.members
+        }
+
+    def advance(self, update: int, reached: Reached) -> None:
+        for seed, lrs in shards(list(self._members)):
+            for lr in lrs:
+                pace = Pace(update - self._from, self._report)
+                member = self._members[lr, seed].advance(update, pace)
+                pace.finish([])
+                reached(member)
+            release(self._job, seed)
+        self._from = update
+
+    def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        self._members = {each: self._members[each] for each in members}
+
+
+def release(job: Job, seed: int) -> None:
+    """Free the batches of a seed at a rung, if those of all seeds are too many to stay."""
+    if sum(batches.size for batches in job.batches.values()) > usual_window():
+        job.batches[seed].release()
 
 
 def raise_again(job: Job, members: Sequence[Member]) -> None:

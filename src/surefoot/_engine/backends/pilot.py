@@ -12,10 +12,11 @@ import torch
 from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
 from surefoot._engine.backends.agreement import Sample, check_agreement, sample
 from surefoot._engine.backends.experience import Experience
-from surefoot._engine.backends.fused import Fused, Shard, finish
+from surefoot._engine.backends.fused import Fused, Shard, Shards, finish
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.parcel import Way
 from surefoot._engine.backends.processes import Processes, ready, worker_count
+from surefoot._engine.halving import halve, rungs
 from surefoot.records import Engine, Member
 
 __all__ = ["PILOT", "Pilot"]
@@ -126,6 +127,8 @@ class Pilot:
         shard = Shard(self._job, self._lrs, self._seed, to_compile=True)
         shard.advance(1)  # which sets things up
         self._time_shard("fused", shard)
+        if self._job.keep is not None:  # each rung has another number of members to compile for
+            return
         fused, loop = (self._seconds[Choice(way)] for way in ("fused", "loop"))
         if fused < WORTH_STACKING * loop:
             self._compile("compiled", shard, fused / QUICKER)
@@ -162,7 +165,7 @@ class Pilot:
         share = 1.0 / len(shard.lrs)
         seconds = _clock(self._job, shard.advance, min(PILOT, self._left(shard)))
         self._note(Choice(way), share * seconds)
-        if self._workers > 1:
+        if self._workers > 1 and self._job.keep is None:
             with _one_thread():
                 seconds = _clock(self._job, shard.advance, min(2, self._left(shard)))
             whole = way == "compiled alone" or len(shards(self._job.members)) % self._workers == 0
@@ -188,12 +191,22 @@ class Pilot:
         shard = self._shards[way]
         if way == "fused":
             shard.compiled = None
+        if self._job.keep is not None:
+            return self._halve(shard)
         self._report(shard.updates * len(shard.lrs), [])
         members = finish(shard, self._report)
         trained = {(lr, self._seed) for lr in shard.lrs}
         rest = [each for each in self._job.members if each not in trained]
         backend = Fused(compiled=way != "fused", alone=way == "compiled alone")
         return members + backend.run(replace(self._job, members=rest), self._report)
+
+    def _halve(self, shard: Shard) -> list[Member]:
+        """Halve the job; the stack of the pilot counts, unless it is beyond the first rung."""
+        first = min(rungs(self._job.trial.steps))
+        begun = shard if shard.updates <= first else None
+        if begun is not None:
+            self._report(shard.updates * len(shard.lrs), [])
+        return halve(Shards(self._job, self._report, begun), self._job, self._report)
 
     def _give_up(self, choice: Choice, error: UnfitError) -> None:
         """Do without a way that failed after all; what it trained does not count."""

@@ -22,6 +22,7 @@ from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError
 from surefoot._engine.backends.loop import Pace
 from surefoot._engine.backends.parcel import STOP, WAITING, Way, open_board, send, unfit
 from surefoot._engine.backends.worker import THREADS, Outcome, Unit, prepare, work
+from surefoot._engine.halving import Reached, halve
 from surefoot._engine.source import modules
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
@@ -73,7 +74,7 @@ class Processes:
         workers = max(1, min(self.workers, max(len(job.members), ready())))
         with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
             send(job, folder, workers, self.way)
-            stacked = self.way in ("fused", "compiled")
+            stacked = self.way in ("fused", "compiled") and job.keep is None
             units = _units(job, workers if stacked else len(job.members))
             members = _Run(job, report, workers, folder).members(units)
         for batches in job.batches.values():
@@ -101,9 +102,32 @@ class _Run:
         self._told = np.zeros_like(self._board)
         self._done: dict[int, Member] = {}
         self._warned: dict[Any, Any] = {}
+        self._going = set(job.members)
+        self._from, self._goal = 0, job.trial.steps
+        self._reached: Reached | None = None
 
     def members(self, units: Sequence[Unit]) -> list[Member]:
-        """Train all, unit by unit, and return them in the order of the job."""
+        """Train all and return them, each to its end in the order of the job, or halved."""
+        self._units = units
+        if self._job.keep is not None:
+            return halve(self, self._job, self._report)
+        self._train(units)
+        return [self._done[index] for index in range(len(self._job.members))]
+
+    def advance(self, update: int, reached: Reached) -> None:
+        """See :class:`~surefoot._engine.halving.Cohort`: what they are then is in the folder."""
+        self._board[:-1] = WAITING
+        self._told[:] = 0
+        self._done.clear()
+        self._from = 0 if self._reached is None else self._goal
+        self._goal, self._reached = update, reached
+        self._train([unit for unit in self._units if self._job.members[unit[0]] in self._going])
+
+    def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        """See :class:`~surefoot._engine.halving.Cohort`."""
+        self._going = set(members)
+
+    def _train(self, units: Sequence[Unit]) -> None:
         waiting = list(units)
         while waiting:
             death = self._attempt(waiting)
@@ -119,7 +143,6 @@ class _Run:
                     waiting += [(index,) for index in unit]
                 else:
                     self._finish(unit, [_dead(*self._job.members[unit[0]], death)])
-        return [self._done[index] for index in range(len(self._job.members))]
 
     def _left(self, units: Sequence[Unit]) -> list[Unit]:
         return [unit for unit in units if unit[0] not in self._done]
@@ -130,7 +153,8 @@ class _Run:
         pool = _pool(self._workers)
         try:
             with _deaf():
-                futures = {pool.submit(work, self._folder, unit): unit for unit in units}
+                goal = None if self._reached is None else self._goal
+                futures = {pool.submit(work, self._folder, unit, goal): unit for unit in units}
             return self._collect(pool, futures)
         except BrokenProcessPool as error:
             return _exit_codes(error)
@@ -183,9 +207,12 @@ class _Run:
 
     def _finish(self, unit: Unit, members: Sequence[Member]) -> None:
         self._done.update(zip(unit, members, strict=True))
-        whole = self._job.trial.steps * len(unit)
-        self._report(whole - int(self._told[unit[0]]), members)
-        self._told[unit[0]] = whole
+        made = (self._goal - self._from) * len(unit)
+        self._report(made - int(self._told[unit[0]]), members if self._reached is None else [])
+        self._told[unit[0]] = made
+        if self._reached is not None:
+            for member in members:
+                self._reached(member)
 
 
 def _units(job: Job, count: int) -> list[Unit]:

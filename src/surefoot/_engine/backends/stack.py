@@ -1,7 +1,7 @@
 """K models of one kind as one: each tensor stacked, member first."""
 
 import copy
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from surefoot._engine.backends._backend import Randomness
+from surefoot._engine.backends._backend import Randomness, UnfitError
+from surefoot._engine.batches import map_leaves
 from surefoot._engine.trial import Trial
 
-__all__ = ["Stack", "Tensors"]
+__all__ = ["Stack", "Tensors", "rows"]
 
 Tensors = dict[str, Tensor]
 
@@ -98,6 +99,20 @@ class Stack:
                 buffer.data = self.buffers[name].detach()[index].clone()
         return model
 
+    def keep(self, indexes: Sequence[int]) -> None:
+        """Let all members go but these, in new tensors; the order is that of ``indexes``.
+
+        Raises:
+            UnfitError: the model has a tensor of all members in an attribute.
+        """
+        self._refuse_kept()
+        self.count = len(indexes)
+        self.buffers = {name: rows(each, indexes) for name, each in self.buffers.items()}
+        self.parameters = {
+            name: rows(each.detach(), indexes).requires_grad_()
+            for name, each in self.parameters.items()
+        }
+
     @property
     def has_counted(self) -> bool:
         """Whether training changed a counter or a flag in the model."""
@@ -111,6 +126,18 @@ class Stack:
             for name, value in vars(trained).items()
             if type(value) in _PLAIN and value != vars(own).get(name)
         ]
+
+    def _refuse_kept(self) -> None:
+        def look(leaf: Any) -> None:
+            if isinstance(leaf, Tensor) and is_batched(leaf):
+                raise UnfitError(
+                    "it keeps a tensor in an attribute that is no buffer, which cannot be followed "
+                    "when members are let go"
+                )
+
+        is_batched = torch._C._functorch.is_batchedtensor  # type: ignore[attr-defined]
+        for module in self._model.modules():
+            map_leaves(look, dict(vars(module)))
 
     @contextmanager
     def _exchanged(self, tensors: Tensors) -> Generator[None]:
@@ -152,6 +179,12 @@ def _places(model: nn.Module) -> list[_Place]:
 
 def _names(tensors: Iterable[tuple[str, Tensor]]) -> dict[int, str]:
     return {id(tensor): name for name, tensor in tensors}
+
+
+def rows(tensor: Tensor, indexes: Sequence[int]) -> Tensor:
+    """Return copies of these members of a stack, in the same order of memory."""
+    chosen = torch.tensor(indexes, device=tensor.device)
+    return torch.empty_like(tensor[: len(indexes)]).copy_(tensor.index_select(0, chosen))
 
 
 def _repeated(tensor: Tensor, count: int) -> Tensor:

@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import UnfitError
 from surefoot._engine.backends.functional import Group, groups_of
+from surefoot._engine.backends.stack import rows
+from surefoot._engine.memory import Memory
 from surefoot._engine.random_state import RandomState
 
 __all__ = ["Exact", "Quick", "Updates", "become_views", "clip", "may_be_quick"]
@@ -47,6 +49,18 @@ class Updates(Protocol):
 
         Raises:
             UnfitError: one gave a parameter another tensor.
+        """
+        ...
+
+    def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
+        """Go on with these members alone.
+
+        Args:
+            stacks: their parameters by name, [len(indexes), …], by which the old ones are replaced.
+            indexes: their numbers among those of before.
+
+        Raises:
+            UnfitError: an optimizer holds the old tensors in a way of its own.
         """
         ...
 
@@ -102,6 +116,23 @@ class Exact:
                 if parameter.data_ptr() != view.data_ptr():
                     raise UnfitError("its optimizer replaces the tensors of its parameters")
 
+    def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
+        """See :class:`Updates`."""
+        self.check()
+        if self._own_kind:
+            _refuse_held(self._optimizers, [stack for stack, _ in self._views])
+        self._optimizers = [self._optimizers[index] for index in indexes]
+        self._base = [self._base[index] for index in indexes]
+        self._models = [self._models[index] for index in indexes]
+        members = [dict(model.named_parameters()) for model in self._models]
+        self._views = [
+            (stack, [member[name] for member in members]) for name, stack in stacks.items()
+        ]
+        for stack, parameters in self._views:
+            for parameter, view in zip(parameters, stack.detach().unbind(), strict=True):
+                parameter.grad = None
+                parameter.data = view
+
 
 def become_views(
     model: nn.Module, stacks: dict[str, Tensor], frozen: nn.Module, index: int
@@ -119,6 +150,18 @@ def become_views(
             parameter.data = view
         else:
             parameter.data = shared[name].data
+
+
+def _refuse_held(optimizers: Sequence[Optimizer], stacks: Sequence[Tensor]) -> None:
+    """Refuse optimizers that keep, beside their parameters, tensors on the same memory."""
+    places = {stack.untyped_storage().data_ptr() for stack in stacks}
+    for optimizer in optimizers:
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        held = Memory()
+        held.keep(vars(optimizer), optimizer.state, optimizer.param_groups)
+        for tensor in held.tensors:
+            if id(tensor) not in own and tensor.untyped_storage().data_ptr() in places:
+                raise UnfitError("its optimizer holds the memory of its parameters besides them")
 
 
 def _is_of_torch(optimizer: Optimizer) -> bool:
@@ -150,8 +193,8 @@ class Quick:
         base: Sequence[Sequence[float]],
     ) -> None:
         self._optimizer = optimizer
-        self._names = {id(stack): name for name, stack in stacks.items()}
         self._stacks = list(stacks.values())
+        self._names = list(stacks)
         self._moves: list[_Move] = []
         stack_of = {id(p): stacks[name] for name, p in model.named_parameters() if name in stacks}
         for index, group in enumerate(optimizer.param_groups):
@@ -178,21 +221,41 @@ class Quick:
 
     def groups(self) -> list[Group]:
         """Return what updates the stacks, as functions of tensors; after the first update."""
-        rates = {id(move.own): move.rate for move in self._moves}
-        return groups_of(self._optimizer, self._names, rates)
+        names = {id(s): name for name, s in zip(self._names, self._stacks, strict=True)}
+        rates = {id(move.whole): move.rate for move in self._moves}
+        return groups_of(self._optimizer, names, rates)
 
     def check(self) -> None:
         """See :class:`Updates`; torch's own optimizers write in place."""
+
+    def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
+        """See :class:`Updates`."""
+        old = zip(self._stacks, self._names, strict=True)
+        new = {id(stack): stacks[name] for stack, name in old}
+        for group in self._optimizer.param_groups:
+            before = group["params"]
+            group["params"] = [new[id(stack)] for stack in before]
+            for stack in before:
+                state = self._optimizer.state.pop(stack, None)
+                if state is not None:
+                    self._optimizer.state[new[id(stack)]] = _chosen(state, stack, indexes)
+        self._moves = [move.of(new[id(move.whole)], indexes) for move in self._moves]
+        self._stacks = [stacks[name] for name in self._names]
 
 
 class _Move:
     """A stack, where it was before the update, and the rate of each member in its shape."""
 
     def __init__(self, stack: Tensor, rates: Tensor) -> None:
-        self.own = stack
+        self.whole = stack
         self.stack = stack.detach()
         self.before = torch.empty_like(self.stack)
+        self.rates = rates
         self.rate = _columns(rates.to(stack.device, stack.dtype), stack)
+
+    def of(self, stack: Tensor, indexes: Sequence[int]) -> "_Move":
+        """Return the move of a stack of these members."""
+        return _Move(stack, self.rates[list(indexes)])
 
 
 def _columns(values: Tensor, like: Tensor) -> Tensor:
@@ -205,6 +268,16 @@ def _stacked(state: dict[str, Any], stack: Tensor) -> dict[str, Any]:
     return {
         key: value.expand_as(stack).clone()
         if isinstance(value, Tensor) and value.shape == stack.shape[1:] and key != "step"
+        else value
+        for key, value in state.items()
+    }
+
+
+def _chosen(state: dict[str, Any], stack: Tensor, indexes: Sequence[int]) -> dict[str, Any]:
+    """Return what an optimizer keeps of a stack, for these members alone."""
+    return {
+        key: rows(value, indexes)
+        if isinstance(value, Tensor) and value.shape == stack.shape and key != "step"
         else value
         for key, value in state.items()
     }

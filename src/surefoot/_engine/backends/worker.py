@@ -8,14 +8,17 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
-from surefoot._engine.backends._backend import UnfitError
+from surefoot._engine.backends._backend import Report, UnfitError
 from surefoot._engine.backends.fused import Shard, finish
-from surefoot._engine.backends.loop import train
+from surefoot._engine.backends.loop import Alone, Pace, train
 from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
+from surefoot._engine.backends.state import check_state, load_state, save_state
 from surefoot._engine.batches import Batches
+from surefoot._engine.halving import has_ended
 from surefoot.errors import InputError
 from surefoot.records import Member
 
@@ -63,15 +66,15 @@ def prepare(parent: int, method: str, written: float) -> None:  # noqa: ARG001
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
-def work(folder: str, unit: Unit) -> Outcome:
-    """Train a unit of the job in the folder."""
+def work(folder: str, unit: Unit, update: int | None) -> Outcome:
+    """Train a unit of the job in the folder to its end; or a member alone to this update."""
     with warnings.catch_warnings(record=True) as caught:
-        outcome = _work(folder, unit)
+        outcome = _work(folder, unit, update)
     told = tuple((str(each.message), each.category, each.filename, each.lineno) for each in caught)
     return replace(outcome, warned=told)
 
 
-def _work(folder: str, unit: Unit) -> Outcome:
+def _work(folder: str, unit: Unit, update: int | None) -> Outcome:
     board = open_board(folder)
     board[unit[0]] = 0
 
@@ -86,6 +89,8 @@ def _work(folder: str, unit: Unit) -> Outcome:
         batches = held.batches(seed)
         warnings.resetwarnings()
         warnings.filters[:] = held.parcel.filters  # type: ignore[index]
+        if update is not None:
+            return Outcome([_go_on(held, unit[0], update, report)])
         way = held.parcel.way
         if way == "loop" or (way != "compiled alone" and len(unit) == 1):
             return Outcome([train(held.job, lr, seed, batches, report)])
@@ -99,6 +104,26 @@ def _work(folder: str, unit: Unit) -> Outcome:
         return Outcome([], str(error), unfit=isinstance(error, UnfitError))
 
 
+def _go_on(held: "_Held", index: int, update: int, report: Report) -> Member:
+    """Take a member up where it was left, if it was, and leave it at that update."""
+    job = held.job
+    lr, seed = job.members[index]
+    batches = held.batches(seed)
+    path = Path(held.folder, f"member {index}")
+    begun = load_state(path, job.trial, batches) if path.exists() else None
+    alone = Alone(job, lr, seed, batches, begun)
+    made = 0 if begun is None else begun.updates
+    pace = Pace(update - made, report)
+    member = alone.advance(update, pace)
+    pace.finish([])
+    if alone.training is not None and update < job.trial.steps and not has_ended(member):
+        save_state(alone.training, path)
+        if not held.checked:
+            check_state(alone.training, path, batches)
+            held.checked = True
+    return member
+
+
 class _Held:
     """A job as a worker holds it, with the batches of one seed."""
 
@@ -106,6 +131,8 @@ class _Held:
         self.folder = folder
         self.parcel = receive(folder)
         self.job = self.parcel.job
+        self.checked = False
+        """Whether a training that was written down was seen to go on as it would have."""
 
     def batches(self, seed: int) -> Batches:
         """Return the batches of a seed, checked to be those of the sender."""
