@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn, optim
 
 import surefoot as sf
 from surefoot._engine.backends import compiled
@@ -19,8 +20,10 @@ from tests.engine.test_fused import (
     X,
     Y,
     elementwise,
+    of,
     one_by_one,
     real,
+    with_dropout,
 )
 
 
@@ -112,3 +115,159 @@ def test_with_a_compiler_too(name):
     result = sf.sweep(trial, STABLE, seeds=2, backend="compiled")
     assert (result.engine.backend, result.engine.reason) == ("compiled", "asked for")
     assert_alike(alone, result.members, rel=1e-4)
+
+
+def counted(monkeypatch):
+    """Return a list of the graphs that come to be compiled, which torch then runs."""
+    seen = []
+
+    def lower(graph, _inputs, _count):
+        seen.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(compiled, "_lower", lower)
+    compiled._function.cache_clear()
+    return seen
+
+
+class Later(nn.Module):
+    """Computes something else once it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.late = nn.Linear(5, 3), False
+
+    def forward(self, x):
+        return self.layer(x * x) if self.late else self.layer(x)
+
+
+def test_a_model_that_another_part_switches_is_compiled_anew(monkeypatch):
+    graphs = counted(monkeypatch)
+    trial = in_double(real(model=Later, validate=None))
+    made = shard(trial)
+    made.advance(10)
+    made.stack._model.late = True
+    made.advance(10)
+    without = Shard(made.job, STABLE, 0, to_compile=True)
+    without.advance(10)
+    without.stack._model.late = True
+    without.advance(10)
+    assert made.refusal == ""
+    assert len(graphs) == 2
+    for one, other in zip(without.curves(), made.curves(), strict=True):
+        assert other == pytest.approx(one, rel=1e-10)
+
+
+def test_another_size_of_batch_is_compiled_and_checked_too(monkeypatch):
+    graphs = counted(monkeypatch)
+    train = [(X[:16], Y[:16]), (X[16:32], Y[16:32]), (X[32:41], Y[32:41])]
+    trial = in_double(real(train=train, model=with_dropout))
+    alone = sf.sweep(trial, STABLE, seeds=1, backend="loop").members
+    assert_alike(alone, trained(trial), rel=1e-10)
+    assert len(graphs) == 2
+
+
+class Turns(nn.Module):
+    """Computes something else from its tenth update on."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.calls = nn.Linear(5, 3), 0
+
+    def forward(self, x):
+        self.calls += 1
+        found = self.layer(x)
+        return found if self.calls < 10 else found + self.layer(x * x)
+
+
+class Restless(nn.Module):
+    """Computes something else at each update."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.word = nn.Linear(5, 3), "a"
+
+    def forward(self, x):
+        self.word += "b"
+        return self.layer(x) * len(self.word)
+
+
+@pytest.mark.parametrize("model", [Turns, Restless])
+def test_a_model_that_counts_its_updates_goes_on_without(monkeypatch, model):
+    graphs = counted(monkeypatch)
+    trial = in_double(real(model=model, validate=None))
+    made = shard(trial)
+    members = finish(made, lambda *_: None)
+    assert "compiled more than 4 times" in made.refusal
+    assert len(graphs) == 4
+    assert_alike(sf.sweep(trial, STABLE, seeds=1, backend="loop").members, members, rel=1e-10)
+
+
+WRONG = {
+    "its loss": lambda losses, *rest: (losses * 1.01, *rest),
+    "its parameter '0.weight'": lambda *found: (found[0], found[1] * 1.1, *found[2:]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_compiled_wrongly_is_not_used(monkeypatch, what):
+    def lower(graph, _inputs, _count):
+        return lambda *inputs: WRONG[what](*graph.forward(*inputs))
+
+    monkeypatch.setattr(compiled, "_lower", lower)
+    compiled._function.cache_clear()
+    trial = real(model=with_dropout)
+    made = shard(trial, exact=True)  # so that the graph returns losses and gradients
+    members = finish(made, lambda *_: None)
+    assert made.refusal == f"{what} comes out different when compiled"
+    assert_alike(sf.sweep(trial, STABLE, seeds=1, backend="loop").members, members)
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_parameter_without_gradient_is_left_alone_by_weight_decay():
+    class Spare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.spare = nn.Linear(5, 3), nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            return self.layer(x)
+
+    trial = real(model=Spare, optimizer=of(optim.SGD, weight_decay=0.5))
+    made = shard(trial)
+    made.advance(5)
+    assert made.refusal == "its parameter 'spare' has no gradient"
+    assert made.stack.member(0).spare.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("name", ["a batch changed in place", "memory in an attribute"])
+def test_what_cannot_be_traced_is_fused_without(name):
+    trial = real(**REAL[name])
+    made = shard(trial)
+    members = finish(made, lambda *_: None)
+    assert made.refusal.startswith("compiling failed (")
+    assert_alike(sf.sweep(trial, STABLE, seeds=1, backend="loop").members, members)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(64, 10), (10, 64), (64, 64), (8, 8)])
+def test_products_are_turned_where_their_columns_are_few_and_stay_what_they_were(rows, columns):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    from surefoot._engine.backends.orient import Orient
+
+    def product(a, b):
+        return torch.bmm(a, b).sin(), torch.bmm(a, b).permute(0, 2, 1)
+
+    left, right = torch.randn(3, rows, 5), torch.randn(3, 5, columns)
+    graph = make_fx(product, tracing_mode="fake")(left, right)
+    Orient()(graph.graph)
+    graph.recompile()
+    for one, other in zip(product(left, right), graph(left, right), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    shapes = [n.meta["val"].shape[1:] for n in graph.graph.nodes if "bmm" in str(n.target)]
+    narrow = columns < 16 <= rows
+    assert [tuple(shape) for shape in shapes] == [
+        (columns, rows) if narrow else (rows, columns),
+        (columns, rows),
+    ]

@@ -14,12 +14,12 @@ from torch.func import grad_and_value
 from surefoot._engine.backends.functional import Group
 from surefoot._engine.backends.stack import Stack, Tensors
 from surefoot._engine.backends.updates import Quick, Updates, clip
-from surefoot._engine.batches import copied, map_leaves
+from surefoot._engine.batches import copied
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.said import brief
 from surefoot._engine.trial import Trial
 
-__all__ = ["Compiled", "kind_of"]
+__all__ = ["Compiled"]
 
 AGREES = 0.01
 """By this share of how far a tensor moved, a compiled update may differ from one that is not."""
@@ -31,22 +31,24 @@ ROUNDING = 1e-4
 """What of a loss or a buffer may be rounding."""
 
 TINY = 1e-30
+"""Losses that differ by less do not differ."""
 
 MOST_COMPILED = 64
 """So many versions of one function torch keeps, of all trials that share it."""
 
-MOST_KINDS = 16
-"""So many kinds of batches are compiled in one training; with more, none is."""
+MOST_CHECKS = 4
+"""An update is made both ways so many times in one training; if that is not enough, it is not
+compiled."""
 
 
 class Compiled:
-    """The updates of a stack, compiled; each new kind of batch is checked against eager torch.
+    """The updates of a stack, compiled; whatever is compiled is checked against torch without.
 
     Where one optimizer does for all members, the gradients and the update are one function; else
     only the gradients are, and the update follows without compilation. An update is made both ways
-    and compared whenever a batch has shapes that did not come before, or Python values
-    in the model changed so that it must be compiled anew. If they differ, or it cannot be compiled,
-    all goes on without, and :attr:`refusal` says why.
+    and compared at the second update, and whenever it must be compiled anew: for a batch of
+    other shapes, or as Python values in the model changed. If they differ, or it cannot be
+    compiled, all goes on without, and :attr:`refusal` says why.
 
     Args:
         trial: what is trained.
@@ -67,7 +69,7 @@ class Compiled:
         body = _update if self._whole else _gradients
         self._function = _function(body, _family(trial, stack), stack.count)
         self._groups: list[Group] = []
-        self._kinds: set[Any] = set()
+        self._checks = 0
         self._begun = False
 
     def update(
@@ -80,20 +82,19 @@ class Compiled:
             factor: of the schedule.
             gradients: computes them without compilation; returns the losses.
         """
-        kind = kind_of(batches)
-        if kind in self._kinds and not self.refusal:
+        if not self.refusal and self._checks:
             try:
                 return self._quickly(batches, factor)
             except _ChangedError:
-                self._kinds.clear()
+                pass
             except Exception as error:
                 self.refusal = f"compiling failed ({brief(error)})"
-        if len(self._kinds) >= MOST_KINDS:
-            self.refusal = f"batches come in more than {MOST_KINDS} different shapes"
+        if self._checks >= MOST_CHECKS:
+            self.refusal = f"it would have to be compiled more than {MOST_CHECKS} times"
         if self.refusal or not self._begun:  # the first update makes the optimizer's state
             self._begun = True
             return self._eagerly(factor, gradients)
-        self._kinds.add(kind)
+        self._checks += 1
         return self._checked(batches, factor, gradients)
 
     def _eagerly(self, factor: float, gradients: Callable[[], Tensor]) -> Tensor:
@@ -119,7 +120,7 @@ class Compiled:
         start = {name: each.clone() for name, each in twin.parameters.items()}
         compiled: Tensor | None = None
         try:
-            with self._function.may_compile():
+            with self._stack.unchanged(), self._function.may_compile():
                 compiled = self._run(twin, copied(batches), factor)
         except Exception as error:
             self.refusal = f"compiling failed ({brief(error)})"
@@ -249,8 +250,9 @@ class _Function:
         """
         try:
             return self._call(*args)
-        except Exception as error:  # torch raises another one around it
-            if isinstance(getattr(error, "inner_exception", None), _ChangedError):
+        except Exception as error:
+            refused = isinstance(getattr(error, "inner_exception", None), _ChangedError)
+            if refused or type(error).__name__ == "FailOnRecompileLimitHit":
                 raise _ChangedError from None
             raise
 
@@ -261,7 +263,9 @@ class _Function:
         try:
             with (
                 warnings.catch_warnings(action="ignore"),
-                torch._dynamo.config.patch(recompile_limit=MOST_COMPILED),
+                torch._dynamo.config.patch(
+                    recompile_limit=MOST_COMPILED, allow_unspec_int_on_nn_module=True
+                ),
             ):
                 yield
         finally:
@@ -302,20 +306,6 @@ def _family(trial: Trial, stack: Stack) -> tuple[Any, ...]:
     loss = trial.objective or trial.loss
     names = (getattr(loss, "__module__", ""), getattr(loss, "__qualname__", ""))
     return (*names, *stack.kinds)
-
-
-def kind_of(batches: Sequence[Any]) -> Any:
-    """Return what compiled code depends on in batches: shapes, types, and what is no tensor."""
-    found: list[Any] = []
-
-    def add(leaf: Any) -> None:
-        if isinstance(leaf, Tensor):
-            found.append((leaf.shape, leaf.dtype, leaf.device))
-        else:
-            found.append(leaf if isinstance(leaf, (bool, int, str)) else type(leaf))
-
-    map_leaves(add, batches)
-    return tuple(found)
 
 
 def _difference(

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from surefoot._engine.backends._backend import Job
-from surefoot._engine.backends.compiled import kind_of
 from surefoot._engine.backends.stack import Stack
+from surefoot._engine.batches import map_leaves
 
 __all__ = ["Experience"]
 
@@ -49,7 +49,7 @@ class Experience:
         parts = (
             [(name, tuple(each.shape), str(each.dtype)) for name, each in stack.parameters.items()],
             stack.kinds,
-            kind_of([job.batches[seed][0]]),
+            _shapes(job.batches[seed][0]),
             (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
             (str(trial.device), torch.get_num_threads(), torch.__version__, platform.processor()),
         )
@@ -67,6 +67,12 @@ class Experience:
             new = path.with_suffix(f".{os.getpid()}")
             new.write_text(json.dumps(latest), encoding="utf-8")
             new.replace(path)
+
+
+def _shapes(batch: Any) -> list[Any]:
+    found: list[Any] = []
+    map_leaves(lambda leaf: found.append(getattr(leaf, "shape", type(leaf))), batch)
+    return found
 
 
 def _read() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch.func import vmap
 
 from surefoot._engine.backends._backend import Randomness, UnfitError
 from surefoot._engine.batches import map_leaves
+from surefoot._engine.memory import Memory
 from surefoot._engine.trial import Trial
 
 __all__ = ["Stack", "Tensors", "rows"]
@@ -75,6 +76,16 @@ class Stack:
         with self._exchanged(parameters | buffers):
             loss = self._trial.compute_loss(self._model, batch)
             return loss, dict(self._model.named_buffers())
+
+    @contextmanager
+    def unchanged(self) -> Generator[None]:
+        """Put back after the block what the model holds beside the stacks, such as counters."""
+        memory = Memory()
+        memory.keep(*[vars(module) for module in self._model.modules()])
+        try:
+            yield
+        finally:
+            memory.restore()
 
     def grads(self, index: int) -> dict[str, Tensor | None]:
         """Return the gradient of each trainable parameter of one member."""
