@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 import surefoot as sf
+from surefoot._engine.backends._backend import Job
+from surefoot._engine.backends.fused import Fused
 
 BLOCKS = 5
 
@@ -231,6 +233,13 @@ def sweep(trial, lrs, backend, workers=None):
     return lambda: sf.sweep(trial, lrs, seeds=1, backend=backend, workers=workers, progress=False)
 
 
+def one_compiled(trial, lrs):
+    def train():
+        Fused(compiled=True, alone=True).run(Job(trial, [(lr, 0) for lr in lrs]), lambda *_: None)
+
+    return train
+
+
 def main_mlp():
     """The digits MLP at 32 rates, 1,000 updates: on one core, then on all."""
     lrs = np.geomspace(1e-4, 1, 32).tolist()
@@ -277,6 +286,7 @@ def main_others():
         ways = {
             "plain torch, one by one": lambda trial=trial: one_by_one(trial, lrs),
             **{f"sf.sweep, {b}": sweep(trial, lrs, b) for b in ("loop", "fused", "compiled")},
+            "compiled, one by one, as auto does": one_compiled(trial, lrs),
         }
         found, first = race(ways, cpu)
         tell(
