@@ -1,6 +1,7 @@
 """One update of all stacked members as one compiled function."""
 
 import functools
+import time
 import types
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -60,6 +61,8 @@ class Compiled:
     def __init__(self, trial: Trial, stack: Stack, updates: Updates, randomness: str) -> None:
         self.refusal = ""
         """Why it is not compiled (any more); empty while it is."""
+        self.seconds = 0.0
+        """What the updates took that were made both ways, compiling included."""
         self._trial = trial
         self._stack = stack
         self._updates = updates
@@ -95,7 +98,11 @@ class Compiled:
             self._begun = True
             return self._eagerly(factor, gradients)
         self._checks += 1
-        return self._checked(batches, factor, gradients)
+        started = time.perf_counter()
+        try:
+            return self._checked(batches, factor, gradients)
+        finally:
+            self.seconds += time.perf_counter() - started
 
     def _eagerly(self, factor: float, gradients: Callable[[], Tensor]) -> Tensor:
         losses = gradients()

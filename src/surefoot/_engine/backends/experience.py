@@ -16,8 +16,8 @@ from surefoot._engine.batches import map_leaves
 
 __all__ = ["Experience"]
 
-COMPILING = 15.0
-"""Seconds that compiling takes, for a trial of which nothing is known."""
+COMPILING = 4.0, 1.0
+"""Seconds that compiling takes, for a trial of which nothing is known, and for each parameter."""
 
 MOST = 1000
 """Kinds of trials that are remembered."""
@@ -31,12 +31,14 @@ class Experience:
 
     Args:
         key: what tells kinds of trials apart.
+        parameters: how many tensors are trained.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, parameters: int = 0) -> None:
         self._key = key
         known = _read().get(key, {})
-        self.compiling: float = known.get("compiling", COMPILING)
+        usual = COMPILING[0] + COMPILING[1] * parameters
+        self.compiling: float = known.get("compiling", usual)
         """Seconds until the first compiled update was made."""
         self.seconds: float | None = known.get("seconds", 0.0)
         """Of a member's update when compiled; 0 if it is not known, None if it cannot be."""
@@ -48,12 +50,12 @@ class Experience:
         seed = job.members[0][1]
         parts = (
             [(name, tuple(each.shape), str(each.dtype)) for name, each in stack.parameters.items()],
-            stack.kinds,
+            (stack.kinds, stack.count),
             _shapes(job.batches[seed][0]),
             (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
             (str(trial.device), torch.get_num_threads(), torch.__version__, platform.processor()),
         )
-        return cls(hashlib.sha256(repr(parts).encode()).hexdigest()[:16])
+        return cls(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], len(stack.parameters))
 
     def keep(self) -> None:
         """Remember it; where nothing can be written, do without."""

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job, Report, UnfitError, noise_seed, shards
 from surefoot._engine.backends.compiled import Compiled
+from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.loop import Pace, as_member, release
 from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
@@ -23,7 +25,7 @@ from surefoot._engine.training import DETACHED, first_change, judge, sums
 from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["Fused", "Shard", "Shards", "finish"]
+__all__ = ["Fused", "Shard", "Shards", "finish", "remember"]
 
 LOOK_EVERY = 50
 """After so many updates it is looked whether any member is still finite."""
@@ -83,12 +85,30 @@ class Fused:
 def finish(shard: "Shard", report: Report) -> list[Member]:
     """Train a shard to the end of its budget and return its members."""
     steps = shard.job.trial.steps
+    started, begun = time.perf_counter(), shard.updates
     pace = Pace((steps - shard.updates) * len(shard.lrs), report)
     while shard.updates < steps and shard.finite:
         shard.advance(min(LOOK_EVERY, steps - shard.updates), pace)
+    made = (shard.updates - begun) * len(shard.lrs)
+    if shard.compiled is not None and shard.updates - begun > LOOK_EVERY:
+        remember(shard, (time.perf_counter() - started - shard.compiled.seconds) / made)
     members = shard.judge()
     pace.finish(members)
     return members
+
+
+def remember(shard: "Shard", seconds: float) -> None:
+    """Remember for the next sweep how long a stack took to compile, and how quick it then was.
+
+    Args:
+        shard: a compiled one.
+        seconds: of a member's update.
+    """
+    if shard.compiled is not None:
+        known = Experience.of(shard.job, shard.stack)
+        known.compiling = shard.compiled.seconds
+        known.seconds = None if shard.refusal else max(0.0, seconds)
+        known.keep()
 
 
 class Shards:

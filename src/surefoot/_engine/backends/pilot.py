@@ -12,7 +12,7 @@ import torch
 from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
 from surefoot._engine.backends.agreement import Sample, check_agreement, sample
 from surefoot._engine.backends.experience import Experience
-from surefoot._engine.backends.fused import Fused, Shard, Shards, finish
+from surefoot._engine.backends.fused import Fused, Shard, Shards, finish, remember
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.parcel import Way
 from surefoot._engine.backends.processes import Processes, ready, worker_count
@@ -144,17 +144,13 @@ class Pilot:
         predicted = self._cost(Choice(way, self._workers), known.seconds or expected)
         if known.compiling + predicted > min(self._costs.values()):
             return
-        started = time.perf_counter()
         shard.compile()
         shard.advance(2)
-        known.compiling = time.perf_counter() - started
         if shard.refusal:
             self._refusals.append(f"it is not compiled: {shard.refusal}")
-            known.seconds = None
         else:
             self._time_shard(way, shard)
-            known.seconds = self._seconds[Choice(way)]
-        known.keep()
+        remember(shard, self._seconds.get(Choice(way), 0.0))
 
     def _left(self, shard: Shard) -> int:
         return self._job.trial.steps - shard.updates
