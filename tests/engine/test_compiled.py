@@ -1,6 +1,7 @@
 """Compiled updates of a stack against the same without compilation, and against the loop."""
 
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -158,6 +159,45 @@ def test_a_model_that_another_part_switches_is_compiled_anew(monkeypatch):
         assert other == pytest.approx(one, rel=1e-10)
 
 
+SQUARED = False
+
+
+def loss_of_late(output, target):
+    loss = nn.functional.cross_entropy(output, target)
+    return loss * loss if SQUARED else loss
+
+
+def test_a_global_that_a_loss_reads_is_looked_at_before_each_update(monkeypatch):
+    graphs = counted(monkeypatch)
+    found = []
+    for compiling in (False, True):
+        monkeypatch.setattr(sys.modules[__name__], "SQUARED", False)
+        trial = in_double(real(loss=loss_of_late, validate=None))
+        made = Shard(Job(trial, [(lr, 0) for lr in STABLE]), STABLE, 0, to_compile=True)
+        if compiling:
+            made.compile()
+        made.advance(10)
+        monkeypatch.setattr(sys.modules[__name__], "SQUARED", True)
+        made.advance(10)
+        assert made.refusal == ""
+        found += made.curves()
+    assert len(graphs) == 2
+    half = len(found) // 2
+    for one, other in zip(found[:half], found[half:], strict=True):
+        assert other == pytest.approx(one, rel=1e-10)
+
+
+def test_stacks_that_differ_in_their_optimizer_share_nothing(monkeypatch):
+    graphs = counted(monkeypatch)
+    for options in ({"momentum": 0.5}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}):
+        trial = in_double(real(optimizer=of(optim.SGD, **options)))
+        alone = sf.sweep(trial, STABLE, seeds=1, backend="loop").members
+        assert_alike(alone, trained(trial), rel=1e-10)
+    assert len(graphs) == 3
+    assert_alike(alone, trained(trial), rel=1e-10)
+    assert len(graphs) == 3  # the same again
+
+
 def test_another_size_of_batch_is_compiled_and_checked_too(monkeypatch):
     graphs = counted(monkeypatch)
     train = [(X[:16], Y[:16]), (X[16:32], Y[16:32]), (X[32:41], Y[32:41])]
@@ -250,24 +290,69 @@ def test_what_cannot_be_traced_is_fused_without(name):
     assert_alike(sf.sweep(trial, STABLE, seeds=1, backend="loop").members, members)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(64, 10), (10, 64), (64, 64), (8, 8)])
-def test_products_are_turned_where_their_columns_are_few_and_stay_what_they_were(rows, columns):
+def rewritten(function, *inputs):
+    """Return the rewritten graph of a function, and assert that it computes the same."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from surefoot._engine.backends.orient import Orient
+    from surefoot._engine.backends.rewrites import Rewrites
 
+    graph = make_fx(function, tracing_mode="fake")(*inputs)
+    Rewrites()(graph.graph)
+    graph.recompile()
+    expected, got = function(*inputs), graph(*inputs)
+    assert len(expected) == len(got)
+    for one, other in zip(expected, got, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-6, rtol=1e-6)
+    return graph
+
+
+def called(graph):
+    return [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(64, 10), (10, 64), (64, 64), (8, 8)])
+def test_products_are_turned_where_their_columns_are_few_and_stay_what_they_were(rows, columns):
     def product(a, b):
         return torch.bmm(a, b).sin(), torch.bmm(a, b).permute(0, 2, 1)
 
-    left, right = torch.randn(3, rows, 5), torch.randn(3, 5, columns)
-    graph = make_fx(product, tracing_mode="fake")(left, right)
-    Orient()(graph.graph)
-    graph.recompile()
-    for one, other in zip(product(left, right), graph(left, right), strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+    graph = rewritten(product, torch.randn(3, rows, 5), torch.randn(3, 5, columns))
     shapes = [n.meta["val"].shape[1:] for n in graph.graph.nodes if "bmm" in str(n.target)]
     narrow = columns < 16 <= rows
     assert [tuple(shape) for shape in shapes] == [
         (columns, rows) if narrow else (rows, columns),
         (columns, rows),
     ]
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((3, 5, 10), 2), ((3, 7, 5), 1), ((4, 1), 1)])
+def test_a_value_in_each_row_of_zeros_is_chosen_without_a_scatter(shape, dim):
+    def one_hot(index, values):
+        zeros = torch.ops.aten.full.default(shape, 0.0)
+        return (torch.ops.aten.scatter_add.default(zeros, dim, index, values),)
+
+    rows = [1 if axis == dim else size for axis, size in enumerate(shape)]
+    graph = rewritten(one_hot, torch.randint(shape[dim], rows), torch.randn(rows))
+    assert "aten.where.self" in called(graph)
+    assert not any("scatter" in each for each in called(graph))
+
+
+@pytest.mark.parametrize(
+    ("filled", "rows"), [(1.0, (3, 1)), (0.0, (3, 2)), (0.0, (2, 1))], ids=["ones", "two", "few"]
+)
+def test_other_scatters_stay(filled, rows):
+    def scatter(index, values):
+        zeros = torch.ops.aten.full.default((3, 10), filled)
+        return (torch.ops.aten.scatter_add.default(zeros, 1, index, values),)
+
+    graph = rewritten(scatter, torch.randint(10, rows), torch.randn(rows))
+    assert any("scatter" in each for each in called(graph))
+
+
+def test_a_number_for_a_whole_tensor_is_computed_once():
+    def corrected(step, tensor):
+        return tensor / (1 - 0.999**step), step + 1
+
+    graph = rewritten(corrected, torch.tensor(3.0).double(), torch.randn(4, 5))
+    assert called(graph).count("aten.as_strided.default") == 1
+    whole = next(node for node in graph.graph.nodes if "as_strided" in str(node.target))
+    assert [str(user.target) for user in whole.users] == ["aten.div.Tensor"]

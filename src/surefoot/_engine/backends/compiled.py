@@ -69,8 +69,6 @@ class Compiled:
         self._randomness = randomness
         self._parameters = {name: each.detach() for name, each in stack.parameters.items()}
         self._whole = isinstance(updates, Quick) and trial.accumulate == 1
-        body = _update if self._whole else _gradients
-        self._function = _function(body, _family(trial, stack), stack.count)
         self._groups: list[Group] = []
         self._checks = 0
         self._begun = False
@@ -146,6 +144,19 @@ class Compiled:
                 own, other = twin.grads, grads
             self.refusal = _difference(losses, compiled, grads, own, other)
         return losses
+
+    @functools.cached_property
+    def _function(self) -> "_Function":
+        """What is compiled, or will be; other stacks that are like this one in all of it use it."""
+        loss = self._trial.objective or self._trial.loss
+        family = (
+            *(getattr(loss, "__module__", ""), getattr(loss, "__qualname__", "")),
+            *(*self._stack.kinds, self._randomness, self._trial.clip_norm),
+            *(_kinds(self._parameters), _kinds(self._stack.buffers)),
+            *(repr(group.options) + group.form.__name__ for group in self._groups),
+            *((*group.names, _kinds(group.rates), _kinds(group.state)) for group in self._groups),
+        )
+        return _function(_update if self._whole else _gradients, family, self._stack.count)
 
     def _run(self, state: "_State", batches: Sequence[Any], factor: float) -> Tensor:
         """Make the update of a state in place, or add up its gradients; return the losses."""
@@ -246,7 +257,13 @@ class _Function:
         self._count = count
         code = body.__code__.replace()
         own = types.FunctionType(code, body.__globals__, body.__name__, None, body.__closure__)
-        self._call: Any = torch.compile(own, backend=self._backend, fullgraph=True, dynamic=False)
+        self._call: Any = torch.compile(
+            *(own,),
+            fullgraph=True,
+            dynamic=False,
+            backend=self._backend,
+            options={"guard_filter_fn": lambda guards: [_may_change(each) for each in guards]},
+        )
         self._may_compile = False
 
     def __call__(self, *args: Any) -> Any:
@@ -278,7 +295,7 @@ class _Function:
         finally:
             self._may_compile = False
 
-    def _backend(self, graph: Any, inputs: Any) -> Any:
+    def _backend(self, graph: Any, inputs: Any, **_: Any) -> Any:
         if not self._may_compile:
             raise _ChangedError
         return _lower(graph, inputs, self._count)
@@ -292,13 +309,14 @@ def _lower(graph: Any, inputs: Any, count: int) -> Any:
     """
     from torch import _inductor
 
-    from surefoot._engine.backends.orient import Orient
+    from surefoot._engine.backends.rewrites import Rewrites
 
     options = {
         "fallback_random": True,
         "cpp.dynamic_threads": True,
         "layout_optimization": count > 1,
-        "post_grad_custom_pre_pass": Orient(),
+        "size_asserts": False,  # of what this very function computed
+        "post_grad_custom_pre_pass": Rewrites(),
     }
     return _inductor.compile(graph, inputs, options)
 
@@ -308,11 +326,38 @@ def _function(body: Any, family: tuple[Any, ...], count: int) -> _Function:  # n
     return _Function(body, count)
 
 
-def _family(trial: Trial, stack: Stack) -> tuple[Any, ...]:
-    """Return what trials have in common that may share what was compiled."""
-    loss = trial.objective or trial.loss
-    names = (getattr(loss, "__module__", ""), getattr(loss, "__qualname__", ""))
-    return (*names, *stack.kinds)
+def _kinds(tensors: Any) -> Any:
+    """Return of tensors, in containers, all that compiled code relies on; it can be hashed."""
+    if isinstance(tensors, dict):
+        return tuple((name, _kinds(each)) for name, each in tensors.items())
+    if isinstance(tensors, list):
+        return tuple(map(_kinds, tensors))
+    if tensors is None:
+        return None
+    return (*tensors.shape, *tensors.stride(), tensors.dtype, tensors.device)
+
+
+_THEIRS = ("L['batch']", "L['stack']._model", "L['stack']._trial.loss", "L['stack']._trial.objec")
+"""Of a compiled update's arguments, what users have in hand; the rest is in a function's family."""
+
+_NOT_THEIRS = (
+    *("G['__import_torch", "G['__import_surefoot", "G['__import_contextlib", "builtins_dict"),
+    *("G['_gradients']", "G['grad_and_value']", "G['clip']"),
+)
+"""Globals that nobody changes in the middle of a training: torch's, Python's and our own."""
+
+
+def _may_change(guard: Any) -> bool:
+    """Return whether torch must look before each call if something is as it was when compiled.
+
+    Args:
+        guard: torch's entry for what it would look at.
+    """
+    source = guard.orig_guard.name  # an expression, such as L['batch'][0]
+    if "L['" in source:
+        return any(each in source for each in _THEIRS)
+    ours = any(each in source for each in _NOT_THEIRS)
+    return not ours and guard.guard_type != "FUNCTORCH_STACK_MATCH"
 
 
 def _difference(
