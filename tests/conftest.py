@@ -16,6 +16,7 @@ def _one_core():
 @pytest.fixture(autouse=True)
 def _without_experience(tmp_path, monkeypatch):
     """Let no test know how long compiling took before it."""
-    monkeypatch.setattr(
-        "surefoot._engine.backends.experience._path", lambda: tmp_path / "compiled.json"
-    )
+    home = "surefoot._engine.backends.experience"
+    monkeypatch.setattr(f"{home}._path", lambda: tmp_path / "compiled.json")
+    monkeypatch.setattr(f"{home}._here", set())
+    monkeypatch.setattr(f"{home}._there", set())

@@ -9,6 +9,7 @@ from surefoot._engine.backends import compiled, pilot
 from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.choose import run_job
 from surefoot._engine.backends.experience import COMPILING, Experience
+from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.pilot import Choice, Pilot
 from tests.engine.test_fused_odd import LRS, make
 
@@ -119,8 +120,7 @@ class Fake:
         self.name, self.refusal = name, refusal
 
     def __call__(self, workers=None, way=None):
-        self.name = f"{self.name}, {way}, {workers}" if way else self.name
-        return self
+        return Fake(f"{self.name}, {way}, {workers}" if way else self.name, self.refusal)
 
     def run(self, job, report):
         if self.refusal:
@@ -171,6 +171,40 @@ def test_shards_go_to_processes_where_that_is_quicker(monkeypatch, graphs, way):
     assert found == [f"processes, {way}, 2"]
     assert engine.backend == way
     assert f"{way} in 2 processes 200 ms" in engine.reason
+
+
+def test_what_workers_needed_before_is_believed_without_compiling_here(monkeypatch, graphs):
+    monkeypatch.setattr(pilot, "Processes", Fake("processes"))
+    monkeypatch.setattr(pilot, "ready", lambda: 2)
+    fixed(monkeypatch, {FUSED: 0.5, COMPILED: 0.5, Choice("compiled", 2): 0.4})
+    job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS])
+    stack = Shard(job, LRS, 0, to_compile=True).stack
+    workers = Experience.of(job, stack, threads=1)
+    workers.seconds, workers.compiling = 0.4, 1.0
+    workers.keep()
+    for waiting in (1.0, 0.0):
+        assert Experience.of(job, stack, threads=1).waiting_there == waiting
+        found, engine = Pilot(job, 2, lambda *_: None).run()
+        assert (found, engine.backend) == (["processes, compiled, 2"], "compiled")
+    workers.compiling = 200.0  # what the workers that are up have done; others would have to
+    workers.keep()
+    for up, taken in ((2, "compiled"), (0, "fused")):
+        monkeypatch.setattr(pilot, "ready", lambda up=up: up)
+        assert Pilot(job, 2, lambda *_: None).run()[1].backend == taken
+    assert graphs == []
+
+
+def test_a_like_stack_of_the_same_process_is_neither_compiled_nor_checked_again(graphs):
+    compiling = []
+    for seed in range(3):
+        made = Shard(Job(make(), [(lr, seed) for lr in LRS]), LRS, seed, to_compile=True)
+        made.compile()
+        made.advance(6)
+        assert made.refusal == ""
+        compiling.append(made.compiled.seconds)
+    assert len(graphs) == 1
+    assert compiling[0] > 0
+    assert compiling[1:] == [0.0, 0.0]
 
 
 def test_progress_is_whole_when_fusing_fails_late():

@@ -46,10 +46,10 @@ class Compiled:
     """The updates of a stack, compiled; whatever is compiled is checked against torch without.
 
     Where one optimizer does for all members, the gradients and the update are one function; else
-    only the gradients are, and the update follows without compilation. An update is made both ways
-    and compared at the second update, and whenever it must be compiled anew: for a batch of
-    other shapes, or as Python values in the model changed. If they differ, or it cannot be
-    compiled, all goes on without, and :attr:`refusal` says why.
+    only the gradients are, and the update follows without compilation. Whenever something is
+    compiled, an update is made both ways and compared: at the second update of the first stack of
+    its kind, for a batch of other shapes, or as Python values in the model changed. If they
+    differ, or it cannot be compiled, all goes on without, and :attr:`refusal` says why.
 
     Args:
         trial: what is trained.
@@ -69,7 +69,6 @@ class Compiled:
         self._randomness = randomness
         self._parameters = {name: each.detach() for name, each in stack.parameters.items()}
         self._whole = isinstance(updates, Quick) and trial.accumulate == 1
-        self._groups: list[Group] = []
         self._checks = 0
         self._begun = False
 
@@ -83,7 +82,7 @@ class Compiled:
             factor: of the schedule.
             gradients: computes them without compilation; returns the losses.
         """
-        if not self.refusal and self._checks:
+        if not self.refusal and self._begun and self._function.sound:
             try:
                 return self._quickly(batches, factor)
             except _ChangedError:
@@ -143,7 +142,13 @@ class Compiled:
             else:
                 own, other = twin.grads, grads
             self.refusal = _difference(losses, compiled, grads, own, other)
+        self._function.sound = not self.refusal
         return losses
+
+    @functools.cached_property
+    def _groups(self) -> list[Group]:
+        """What updates the stacks; there is something after the first update."""
+        return self._updates.groups() if self._whole else []  # type: ignore[attr-defined]
 
     @functools.cached_property
     def _function(self) -> "_Function":
@@ -183,8 +188,6 @@ class Compiled:
             return total  # type: ignore[return-value]
 
     def _state(self) -> "_State":
-        if self._whole and not self._groups:
-            self._groups = self._updates.groups()  # type: ignore[attr-defined]
         return _State(self._parameters, self._stack.buffers, self._groups)
 
 
@@ -265,6 +268,8 @@ class _Function:
             options={"guard_filter_fn": lambda guards: [_may_change(each) for each in guards]},
         )
         self._may_compile = False
+        self.sound = False
+        """Whether it was checked, and came out as without compilation."""
 
     def __call__(self, *args: Any) -> Any:
         """Call it as it was compiled.

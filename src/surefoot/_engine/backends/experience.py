@@ -22,6 +22,12 @@ COMPILING = 4.0, 1.0
 MOST = 1000
 """Kinds of trials that are remembered."""
 
+_here: set[str] = set()
+"""Kinds that were compiled in this process."""
+
+_there: set[str] = set()
+"""Kinds that were compiled in worker processes of this one."""
+
 
 class Experience:
     """How long a kind of trial took to compile, and how quick it then was.
@@ -44,18 +50,53 @@ class Experience:
         """Of a member's update when compiled; 0 if it is not known, None if it cannot be."""
 
     @classmethod
-    def of(cls, job: Job, stack: Stack) -> "Experience":
-        """Return what is known of jobs with such a stack."""
+    def of(
+        cls, job: Job, stack: Stack, count: int | None = None, threads: int | None = None
+    ) -> "Experience":
+        """Return what is known of jobs with such a stack.
+
+        Args:
+            job: what is trained.
+            stack: the stack, or one that differs from it in the number of its members only.
+            count: how many members; None is as many as the stack has.
+            threads: of torch, when it trains; None is as many as there are now.
+        """
         trial = job.trial
-        seed = job.members[0][1]
+        loss = trial.objective or trial.loss
+        seed = next(iter(job.batches), job.members[0][1])
         parts = (
-            [(name, tuple(each.shape), str(each.dtype)) for name, each in stack.parameters.items()],
-            (stack.kinds, stack.count),
+            [(name, tuple(each.shape[1:]), each.dtype) for name, each in stack.parameters.items()],
+            (stack.kinds, getattr(loss, "__qualname__", ""), count or stack.count),
             _shapes(job.batches[seed][0]),
             (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
-            (str(trial.device), torch.get_num_threads(), torch.__version__, platform.processor()),
+            (str(trial.device), threads or torch.get_num_threads()),
+            (torch.__version__, platform.processor()),
         )
         return cls(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], len(stack.parameters))
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that compiling would take now: none if this process has done so."""
+        return 0.0 if self._key in _here else self.compiling
+
+    def compiled(self, seconds: float) -> None:
+        """Note what compiling took, in this process."""
+        self.compiling = seconds
+        _here.add(self._key)
+
+    @property
+    def waiting_there(self) -> float:
+        """Seconds that compiling would take in workers: none if those that are up have done so."""
+        return 0.0 if self._key in _there else self.compiling
+
+    def compiled_there(self) -> None:
+        """Note that the workers compiled it."""
+        _there.add(self._key)
+
+    @staticmethod
+    def end_of_workers() -> None:
+        """Note that the workers are gone."""
+        _there.clear()
 
     def keep(self) -> None:
         """Remember it; where nothing can be written, do without."""

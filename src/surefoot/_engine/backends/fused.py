@@ -106,7 +106,8 @@ def remember(shard: "Shard", seconds: float) -> None:
     """
     if shard.compiled is not None:
         known = Experience.of(shard.job, shard.stack)
-        known.compiling = shard.compiled.seconds
+        if shard.compiled.seconds:
+            known.compiled(shard.compiled.seconds)
         known.seconds = None if shard.refusal else max(0.0, seconds)
         known.keep()
 

@@ -78,6 +78,8 @@ class Pilot:
         """Of each way what an update of a member takes, other members included."""
         self._costs: dict[Choice, float] = {Choice("loop"): math.inf}
         """Of each way the seconds for the whole job."""
+        self._waiting: dict[Choice, Experience] = {}
+        """Of ways in workers that compile, what is known of that."""
         self._refusals: list[str] = []
 
     def run(self) -> tuple[list[Member], Engine]:
@@ -137,12 +139,23 @@ class Pilot:
             self._compile("compiled alone", alone, loop / QUICKER_ALONE)
 
     def _compile(self, way: Way, shard: Shard, expected: float) -> None:
-        """Compile a stack and time it, if what that wins will probably be more than it takes."""
-        known = Experience.of(self._job, shard.stack)
-        if self._left(shard) < 4 * PILOT or known.seconds is None:
+        """Compile a stack and time it, if what that wins will probably be more than it takes.
+
+        What workers once needed for their part of it is believed without trying.
+        """
+        here = Experience.of(self._job, shard.stack)
+        spread, there = Choice(way, self._workers), self._there(way, shard)
+        if self._left(shard) < 4 * PILOT or here.seconds is None:
             return
-        predicted = self._cost(Choice(way, self._workers), known.seconds or expected)
-        if known.compiling + predicted > min(self._costs.values()):
+        if self._workers > 1:
+            self._waiting[spread] = there
+            if there.seconds:
+                self._note(spread, there.seconds)
+        guess = here.seconds or expected
+        predicted = [self._cost(Choice(way), guess)]
+        if self._workers > 1 and there.seconds == 0.0:
+            predicted.append(self._cost(spread, guess))
+        if here.waiting + min(predicted) > min(self._costs.values()):
             return
         shard.compile()
         shard.advance(2)
@@ -151,6 +164,16 @@ class Pilot:
         else:
             self._time_shard(way, shard)
         remember(shard, self._seconds.get(Choice(way), 0.0))
+
+    def _there(self, way: Way, shard: Shard) -> Experience:
+        """Return what is known of the part that a worker trains of a stack."""
+        part = 1 if way == "compiled alone" else -(-len(shard.lrs) // self._parts)
+        return Experience.of(self._job, shard.stack, count=part, threads=1)
+
+    @property
+    def _parts(self) -> int:
+        """Into how many each seed's members are cut where they are spread."""
+        return -(-self._workers // len(shards(self._job.members)))
 
     def _left(self, shard: Shard) -> int:
         return self._job.trial.steps - shard.updates
@@ -174,14 +197,23 @@ class Pilot:
 
     def _cost(self, choice: Choice, seconds: float) -> float:
         """Return the seconds of the whole job."""
-        start = SENDING if ready() >= choice.workers else STARTING
-        return self._updates * seconds / choice.workers + (start if choice.workers > 1 else 0.0)
+        training = self._updates * seconds / choice.workers
+        if choice.workers == 1:
+            return training
+        up = ready() >= choice.workers
+        if not up:
+            Experience.end_of_workers()
+        waiting = self._waiting[choice].waiting_there if choice in self._waiting else 0.0
+        return training + waiting + (SENDING if up else STARTING)
 
     def _go_on(self, choice: Choice) -> list[Member]:
         """Train the rest of the job."""
         way, workers = choice
         if workers > 1:
-            return Processes(workers, way).run(self._job, self._report)
+            members = Processes(workers, way).run(self._job, self._report)
+            if choice in self._waiting:
+                self._waiting[choice].compiled_there()
+            return members
         if way == "loop":
             return Loop().run(self._job, self._report)
         shard = self._shards[way]
