@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._inductor.custom_graph_pass import CustomGraphPass
+from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 from torch._subclasses import FakeTensor
 from torch.fx import Graph, Node
 
@@ -35,7 +35,7 @@ class Rewrites(CustomGraphPass):
 
     def uuid(self) -> Any:
         """Return what the cache of compiled graphs knows these by."""
-        return f"surefoot-rewrites-2-{NARROW}"
+        return get_hash_for_files((__file__,))
 
 
 def _turn(graph: Graph, product: Node) -> None:
@@ -84,8 +84,8 @@ def _select(graph: Graph, scatter: Node) -> None:
     like = zeros.meta["val"]
     places = [like.shape[dim] if axis == dim else 1 for axis in range(like.ndim)]
     with graph.inserting_before(scatter):
-        counted = _call(graph, _aten.arange.default, like.shape[dim], device=like.device)
-        numbers = _call(graph, _aten.reshape.default, counted, places)
+        numbers = _numbers(graph, like.shape[dim], like.device)
+        numbers = _call(graph, _aten.reshape.default, numbers, places)
         here = _call(graph, _aten.eq.Tensor, numbers, index)
         zero = _call(graph, _aten.full.default, [], 0.0, dtype=like.dtype, device=like.device)
         chosen = _call(graph, _aten.where.self, here, values, zero)
@@ -100,6 +100,12 @@ def _is_one_hot(scatter: Node) -> bool:
     shape = list(zeros.meta["val"].shape)
     shape[dim] = 1
     return all(list(each.meta["val"].shape) == shape for each in (index, values))
+
+
+def _numbers(graph: Graph, count: int, device: torch.device) -> Node:
+    iota = torch.ops.prims.iota.default
+    options = {"dtype": torch.int64, "device": device, "requires_grad": False}
+    return _call(graph, iota, count, start=0, step=1, **options)
 
 
 def _operands(node: Node) -> tuple[Any, ...]:
