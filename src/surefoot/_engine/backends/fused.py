@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -28,7 +28,10 @@ from surefoot.records import Member
 __all__ = ["Fused", "Shard", "Shards", "finish", "remember"]
 
 LOOK_EVERY = 50
-"""After so many updates it is looked whether any member is still finite."""
+"""After so many updates it is looked which members are still finite."""
+
+WON_BACK = 2.0
+"""So many times what compiling again costs must be saved when lost members leave the stack."""
 
 
 @contextmanager
@@ -84,14 +87,18 @@ class Fused:
 
 def finish(shard: "Shard", report: Report) -> list[Member]:
     """Train a shard to the end of its budget and return its members."""
-    steps = shard.job.trial.steps
-    started, begun = time.perf_counter(), shard.updates
-    pace = Pace((steps - shard.updates) * len(shard.lrs), report)
+    steps, begun, whole = shard.job.trial.steps, shard.updates, shard.stack.count
+    pace = Pace((steps - begun) * whole, report)
+    spent, made = 0.0, 0
     while shard.updates < steps and shard.finite:
-        shard.advance(min(LOOK_EVERY, steps - shard.updates), pace)
-    made = (shard.updates - begun) * len(shard.lrs)
-    if shard.compiled is not None and shard.updates - begun > LOOK_EVERY:
-        remember(shard, (time.perf_counter() - started - shard.compiled.seconds) / made)
+        started, before, count = time.perf_counter(), shard.compiling, shard.stack.count
+        updates = min(LOOK_EVERY, steps - shard.updates)
+        shard.advance(updates, pace)
+        spent += time.perf_counter() - started - (shard.compiling - before)
+        made += updates * count
+        shard.let_lost_go(spent / made)
+    if shard.stack.count == whole and shard.updates - begun > LOOK_EVERY:
+        remember(shard, spent / made)
     members = shard.judge()
     pace.finish(members)
     return members
@@ -147,6 +154,8 @@ class Shards:
             pace = Pace((update - shard.updates) * len(shard.lrs), self._report)
             while shard.updates < update and shard.finite:
                 shard.advance(min(LOOK_EVERY, update - shard.updates), pace)
+                if shard.compiled is None:
+                    shard.let_lost_go()
             members = shard.judge()
             pace.finish([])
             release(self._job, shard.seed)
@@ -164,7 +173,8 @@ class Shard:
     """The members of one seed in training together, advanced as far as one asks.
 
     As :class:`~surefoot._engine.training.Training` it owns its random generators. A member whose
-    loss is no longer finite goes on in the stack, and its curve ends there all the same.
+    loss is no longer finite goes on in the stack until it is let go, and its curve ends there all
+    the same.
 
     Args:
         job: what to train.
@@ -185,6 +195,8 @@ class Shard:
         self.lrs = lrs
         self.seed = seed
         self._history: list[Tensor] = []
+        self._gone: list[Member] = []
+        """Members that were lost and let go since it was last judged."""
         try:
             self._build()
         except InputError:
@@ -222,6 +234,11 @@ class Shard:
     def compile(self) -> None:
         """Make all further updates compiled, as far as that goes; see :attr:`refusal`."""
         self.compiled = Compiled(self.job.trial, self.stack, self._updates, self.job.randomness)
+
+    @property
+    def compiling(self) -> float:
+        """Seconds that compiling its updates, and checking them, took so far."""
+        return 0.0 if self.compiled is None else self.compiled.seconds
 
     @property
     def refusal(self) -> str:
@@ -287,14 +304,45 @@ class Shard:
             indexes: their numbers, ascending, at least one.
 
         Raises:
-            UnfitError: the optimizers hold the stacks in a way that cannot be followed.
+            UnfitError: the model or an optimizer holds the stacks in a way that cannot be
+                followed; nothing was done.
         """
+        self.stack.check_kept()
+        self._updates.check_kept()
         self.stack.keep(indexes)
         self._updates.keep(self.stack.parameters, indexes)
         self._history = [losses[list(indexes)] for losses in self._history]
         self.lrs = [self.lrs[index] for index in indexes]
         if self.compiled is not None:
             self.compile()
+
+    def let_lost_go(self, seconds: float = 0.0) -> None:
+        """Let members go that are not finite any more, where it pays and changes nothing else.
+
+        Args:
+            seconds: what an update of a member takes, which must win back compiling again.
+        """
+        if self.job.randomness != "same" or not self.finite:
+            return
+        curves = self.curves()
+        going = [index for index, curve in enumerate(curves) if math.isfinite(curve[-1])]
+        if len(going) == len(curves) or not self._pays(len(going), seconds):
+            return
+        lost = [
+            as_member(lr, self.seed, curve, math.inf)
+            for lr, curve in zip(self.lrs, curves, strict=True)
+            if not math.isfinite(curve[-1])
+        ]
+        with suppress(UnfitError):
+            self.keep(going)
+            self._gone += lost
+
+    def _pays(self, going: int, seconds: float) -> bool:
+        """Return whether compiling for fewer members saves more than it costs."""
+        if self.compiled is None or self.refusal:
+            return True
+        saved = (self.job.trial.steps - self.updates) * (len(self.lrs) - going) * seconds
+        return saved > WON_BACK * Experience.of(self.job, self.stack, count=going).waiting
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""
@@ -303,7 +351,7 @@ class Shard:
         return [_until_lost(losses) for losses in torch.stack(self._history).T.tolist()]
 
     def judge(self) -> list[Member]:
-        """Return every member with the loss that it is judged by.
+        """Return every member with the loss that it is judged by; one that was let go, once.
 
         Raises:
             UnfitError: the optimizers changed what the members share.
@@ -314,7 +362,8 @@ class Shard:
                 f"its optimizer changes the frozen parameter {changed!r}, as an average of others"
             )
         self._updates.check()
-        return [self._judged(index, losses) for index, losses in enumerate(self.curves())]
+        gone, self._gone = self._gone, []
+        return gone + [self._judged(index, losses) for index, losses in enumerate(self.curves())]
 
     def _judged(self, index: int, losses: list[float]) -> Member:
         lr = self.lrs[index]

@@ -223,7 +223,7 @@ class Pilot:
             return self._halve(shard)
         self._report(shard.updates * len(shard.lrs), [])
         members = finish(shard, self._report)
-        trained = {(lr, self._seed) for lr in shard.lrs}
+        trained = {(member.lr, member.seed) for member in members}
         rest = [each for each in self._job.members if each not in trained]
         backend = Fused(compiled=way != "fused", alone=way == "compiled alone")
         return members + backend.run(replace(self._job, members=rest), self._report)

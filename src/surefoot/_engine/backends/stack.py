@@ -110,13 +110,26 @@ class Stack:
                 buffer.data = self.buffers[name].detach()[index].clone()
         return model
 
-    def keep(self, indexes: Sequence[int]) -> None:
-        """Let all members go but these, in new tensors; the order is that of ``indexes``.
+    def check_kept(self) -> None:
+        """Refuse a model that cannot go on with a part of the members.
 
         Raises:
-            UnfitError: the model has a tensor of all members in an attribute.
+            UnfitError: it has a tensor of all members in an attribute.
         """
-        self._refuse_kept()
+
+        def look(leaf: Any) -> None:
+            if isinstance(leaf, Tensor) and is_batched(leaf):
+                raise UnfitError(
+                    "it keeps a tensor in an attribute that is no buffer, which cannot be followed "
+                    "when members are let go"
+                )
+
+        is_batched = torch._C._functorch.is_batchedtensor  # type: ignore[attr-defined]
+        for module in self._model.modules():
+            map_leaves(look, dict(vars(module)))
+
+    def keep(self, indexes: Sequence[int]) -> None:
+        """Let all members go but these, in new tensors; the order is that of ``indexes``."""
         self.count = len(indexes)
         self.buffers = {name: rows(each, indexes) for name, each in self.buffers.items()}
         self.parameters = {
@@ -137,18 +150,6 @@ class Stack:
             for name, value in vars(trained).items()
             if type(value) in _PLAIN and value != vars(own).get(name)
         ]
-
-    def _refuse_kept(self) -> None:
-        def look(leaf: Any) -> None:
-            if isinstance(leaf, Tensor) and is_batched(leaf):
-                raise UnfitError(
-                    "it keeps a tensor in an attribute that is no buffer, which cannot be followed "
-                    "when members are let go"
-                )
-
-        is_batched = torch._C._functorch.is_batchedtensor  # type: ignore[attr-defined]
-        for module in self._model.modules():
-            map_leaves(look, dict(vars(module)))
 
     @contextmanager
     def _exchanged(self, tensors: Tensors) -> Generator[None]:

@@ -52,15 +52,20 @@ class Updates(Protocol):
         """
         ...
 
+    def check_kept(self) -> None:
+        """Refuse optimizers that cannot go on with a part of the members.
+
+        Raises:
+            UnfitError: one holds the stacks in a way of its own.
+        """
+        ...
+
     def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
         """Go on with these members alone.
 
         Args:
             stacks: their parameters by name, [len(indexes), …], by which the old ones are replaced.
             indexes: their numbers among those of before.
-
-        Raises:
-            UnfitError: an optimizer holds the old tensors in a way of its own.
         """
         ...
 
@@ -116,11 +121,14 @@ class Exact:
                 if parameter.data_ptr() != view.data_ptr():
                     raise UnfitError("its optimizer replaces the tensors of its parameters")
 
-    def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
+    def check_kept(self) -> None:
         """See :class:`Updates`."""
         self.check()
         if self._own_kind:
             _refuse_held(self._optimizers, [stack for stack, _ in self._views])
+
+    def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
+        """See :class:`Updates`."""
         self._optimizers = [self._optimizers[index] for index in indexes]
         self._base = [self._base[index] for index in indexes]
         self._models = [self._models[index] for index in indexes]
@@ -227,6 +235,8 @@ class Quick:
 
     def check(self) -> None:
         """See :class:`Updates`; torch's own optimizers write in place."""
+
+    check_kept = check
 
     def keep(self, stacks: dict[str, Tensor], indexes: Sequence[int]) -> None:
         """See :class:`Updates`."""
