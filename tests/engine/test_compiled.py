@@ -232,7 +232,21 @@ class Restless(nn.Module):
         return self.layer(x) * len(self.word)
 
 
-@pytest.mark.parametrize("model", [Turns, Restless])
+class Hoards(nn.Module):
+    """Has a buffer that grows."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+        self.register_buffer("seen", torch.zeros(1, 5))
+
+    def forward(self, x):
+        if self.training:
+            self.seen = torch.cat([self.seen, x.detach().mean(0, keepdim=True)])
+        return self.layer(x - self.seen.mean(0))
+
+
+@pytest.mark.parametrize("model", [Turns, Restless, Hoards])
 def test_a_model_that_counts_its_updates_goes_on_without(monkeypatch, model):
     graphs = counted(monkeypatch)
     trial = in_double(real(model=model, validate=None))

@@ -342,11 +342,15 @@ def _kinds(tensors: Any) -> Any:
     return (*tensors.shape, *tensors.stride(), tensors.dtype, tensors.device)
 
 
-_THEIRS = ("L['batch']", "L['stack']._model", "L['stack']._trial.loss", "L['stack']._trial.objec")
+_THEIRS = (
+    *("L['batch']", "L['buffers']", "L['stack']._model"),
+    *("L['stack']._trial.loss", "L['stack']._trial.objective"),
+)
 """Of a compiled update's arguments, what users have in hand; the rest is in a function's family."""
 
 _NOT_THEIRS = (
-    *("G['__import_torch", "G['__import_surefoot", "G['__import_contextlib", "builtins_dict"),
+    *("G['__import_torch']", "G['__import_torch_dot_", "G['__import_surefoot_dot_"),
+    *("G['__import_contextlib']", "builtins_dict"),
     *("G['_gradients']", "G['grad_and_value']", "G['clip']"),
 )
 """Globals that nobody changes in the middle of a training: torch's, Python's and our own."""

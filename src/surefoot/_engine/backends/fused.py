@@ -322,16 +322,17 @@ class Shard:
         Args:
             seconds: what an update of a member takes, which must win back compiling again.
         """
-        if self.job.randomness != "same" or not self.finite:
+        if self.job.randomness != "same" or not self._history:
             return
-        curves = self.curves()
-        going = [index for index, curve in enumerate(curves) if math.isfinite(curve[-1])]
-        if len(going) == len(curves) or not self._pays(len(going), seconds):
+        finite = self._history[-1].isfinite().tolist()
+        going = [index for index, is_finite in enumerate(finite) if is_finite]
+        if len(going) in (0, len(finite)) or not self._pays(len(going), seconds):
             return
+        ended = zip(self.lrs, self.curves(), finite, strict=True)
         lost = [
             as_member(lr, self.seed, curve, math.inf)
-            for lr, curve in zip(self.lrs, curves, strict=True)
-            if not math.isfinite(curve[-1])
+            for lr, curve, is_finite in ended
+            if not is_finite
         ]
         with suppress(UnfitError):
             self.keep(going)
