@@ -11,6 +11,8 @@ from surefoot._engine.backends.choose import run_job
 from surefoot._engine.backends.experience import COMPILING, Experience
 from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.pilot import Choice, Pilot
+from surefoot._engine.backends.processes import Processes
+from tests.engine.test_fused import REAL, STABLE, real
 from tests.engine.test_fused_odd import LRS, make
 
 NOTE = Pilot._note
@@ -183,7 +185,8 @@ def test_what_workers_needed_before_is_believed_without_compiling_here(monkeypat
     workers.seconds, workers.compiling = 0.4, 1.0
     workers.keep()
     for waiting in (1.0, 0.0):
-        assert Experience.of(job, stack, threads=1).waiting_there == waiting
+        assert workers.waiting_there == waiting
+        Experience.compiled_there(workers.key)
         found, engine = Pilot(job, 2, lambda *_: None).run()
         assert (found, engine.backend) == (["processes, compiled, 2"], "compiled")
     workers.compiling = 200.0  # what the workers that are up have done; others would have to
@@ -265,3 +268,13 @@ def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps
     engine = sf.sweep(make(steps=steps), lrs, seeds=seeds).engine
     assert engine.backend == "loop"
     assert engine.reason.startswith(why)
+
+
+def test_workers_tell_which_kind_of_stack_they_compiled():
+    trial = real(**REAL["a batch changed in place"])  # which cannot be traced, so that it is quick
+    job = Job(trial, [(lr, 0) for lr in STABLE])
+    stack = Shard(job, STABLE, 0, to_compile=True).stack
+    Processes(2, "compiled").run(job, lambda *_: None)
+    waiting = [Experience.of(job, stack, count, 1).waiting_there for count in (2, 3, 4)]
+    assert waiting[0] == 0.0
+    assert all(waiting[1:])

@@ -41,7 +41,8 @@ class Experience:
     """
 
     def __init__(self, key: str, parameters: int = 0) -> None:
-        self._key = key
+        self.key = key
+        """What tells kinds of trials apart, for :meth:`compiled_there`."""
         known = _read().get(key, {})
         usual = COMPILING[0] + COMPILING[1] * parameters
         self.compiling: float = known.get("compiling", usual)
@@ -77,7 +78,7 @@ class Experience:
     @property
     def waiting(self) -> float:
         """Seconds that compiling would take now: none if this process has done so."""
-        return 0.0 if self._key in _here else self.compiling
+        return 0.0 if self.key in _here else self.compiling
 
     def compiled(self, seconds: float) -> None:
         """Note what compiling took in this process; the next one finds most of it on torch's disk.
@@ -85,16 +86,17 @@ class Experience:
         With that, 1 to 5 s of 7 to 38 were left for the models that were tried.
         """
         self.compiling = min(seconds, max(2.0, seconds / 4))
-        _here.add(self._key)
+        _here.add(self.key)
 
     @property
     def waiting_there(self) -> float:
         """Seconds that compiling would take in workers: none if those that are up have done so."""
-        return 0.0 if self._key in _there else self.compiling
+        return 0.0 if self.key in _there else self.compiling
 
-    def compiled_there(self) -> None:
+    @staticmethod
+    def compiled_there(key: str) -> None:
         """Note that the workers compiled it."""
-        _there.add(self._key)
+        _there.add(key)
 
     @staticmethod
     def end_of_workers() -> None:
@@ -104,8 +106,8 @@ class Experience:
     def keep(self) -> None:
         """Remember it; where nothing can be written, do without."""
         known = _read()
-        known.pop(self._key, None)
-        known[self._key] = {"compiling": self.compiling, "seconds": self.seconds}
+        known.pop(self.key, None)
+        known[self.key] = {"compiling": self.compiling, "seconds": self.seconds}
         latest = dict(list(known.items())[-MOST:])
         path = _path()
         with suppress(OSError):

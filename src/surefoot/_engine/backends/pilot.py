@@ -210,10 +210,7 @@ class Pilot:
         """Train the rest of the job."""
         way, workers = choice
         if workers > 1:
-            members = Processes(workers, way).run(self._job, self._report)
-            if choice in self._waiting:
-                self._waiting[choice].compiled_there()
-            return members
+            return Processes(workers, way).run(self._job, self._report)
         if way == "loop":
             return Loop().run(self._job, self._report)
         shard = self._shards[way]

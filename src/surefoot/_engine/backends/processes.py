@@ -19,6 +19,7 @@ import numpy as np
 
 from surefoot._base import checks
 from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError
+from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.loop import Pace
 from surefoot._engine.backends.parcel import STOP, WAITING, Way, open_board, send, unfit
 from surefoot._engine.backends.worker import THREADS, Outcome, Unit, prepare, work
@@ -203,6 +204,8 @@ class _Run:
             warnings.warn_explicit(text, category, file, line, registry=self._warned)
         if not outcome.members:
             raise UnfitError(outcome.refusal) if outcome.unfit else InputError(outcome.refusal)
+        if outcome.compiled:
+            Experience.compiled_there(outcome.compiled)
         self._finish(unit, outcome.members)
 
     def _finish(self, unit: Unit, members: Sequence[Member]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from surefoot._engine.backends._backend import Report, UnfitError
+from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.fused import Shard, finish
 from surefoot._engine.backends.loop import Alone, Pace, train
 from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
@@ -42,12 +43,15 @@ class Outcome:
         refusal: what the :class:`~surefoot.InputError` said.
         unfit: whether a worker cannot train it, though the trial may be right.
         warned: its warnings: text, category, file, line.
+        compiled: the kind of stack that this worker compiled, as
+            :class:`~surefoot._engine.backends.experience.Experience` tells them apart.
     """
 
     members: Sequence[Member]
     refusal: str = ""
     unfit: bool = False
     warned: tuple[tuple[str, type[Warning], str, int], ...] = ()
+    compiled: str = ""
 
 
 def prepare(parent: int, method: str, written: float) -> None:  # noqa: ARG001
@@ -97,9 +101,11 @@ def _work(folder: str, unit: Unit, update: int | None) -> Outcome:
         lrs = [held.job.members[index][0] for index in unit]
         compiled = way != "fused"
         shard = Shard(held.job, lrs, seed, to_compile=compiled)
+        kind = ""
         if compiled:
+            kind = Experience.of(held.job, shard.stack).key
             shard.compile()
-        return Outcome(finish(shard, report))
+        return Outcome(finish(shard, report), compiled=kind)
     except InputError as error:
         return Outcome([], str(error), unfit=isinstance(error, UnfitError))
 
