@@ -91,8 +91,10 @@ def train(trial, per_decade, seeds):
         for index, end in enumerate(ends):
             found = []
             shards.advance(end, found.append)
-            losses[index, :, seed] = [member.loss for member in found]
-            made[:, seed] = [member.updates for member in found]
+            for member in found:  # one that is lost comes once, and stays where it is
+                place = lrs.index(member.lr)
+                losses[index, place, seed] = member.loss
+                made[place, seed] = member.updates
     untrained = statistics.mean(
         untrained_loss(trial, seed, Batches(trial.train, seed)) for seed in range(seeds)
     )
