@@ -3,6 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist worksteal
 
 .PHONY: help install demo test test-peers lint bench docs clean
 .DEFAULT_GOAL := help
@@ -35,11 +36,11 @@ demo: $(STAMP) ## the whole story on real data; ends with surefoot-demo/report.h
 	$(BIN)/surefoot demo
 
 test: $(STAMP).test ## all tests, with coverage of floors 0–3
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(PYTEST) --cov --cov-report=
 	$(BIN)/python -m coverage report --fail-under=95 --skip-covered --include='src/surefoot/errors.py,src/surefoot/_base/*,src/surefoot/schedules/*,src/surefoot/_curves/*,src/surefoot/records/*,src/surefoot/_engine/*,src/surefoot/rules/*,src/surefoot/quantities/*'
 
 test-peers: $(STAMP).peers ## the tests against other libraries, the installed ones
-	$(BIN)/python -m pytest -m peers tests/peers
+	$(PYTEST) -m peers tests/peers
 
 lint: $(STAMP).test ## ruff and pyright
 	$(BIN)/ruff check

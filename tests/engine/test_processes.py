@@ -95,6 +95,7 @@ def test_what_is_set_in_torch_holds_in_workers():
     assert alike(run(job), Loop().run(job, lambda updates, new: None))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # by JAX, if another test loaded it
 def test_a_loader_with_workers_of_its_own_and_a_generator_is_spread():
     loader = DataLoader(
         DATA, 16, shuffle=True, generator=torch.Generator(), num_workers=1, persistent_workers=True
@@ -194,11 +195,11 @@ def test_a_worker_is_another_process_and_serves_several_sweeps():
 
 
 def test_a_sweep_of_one_member_leaves_all_workers_to_the_next():
+    for _ in DataLoader(DATA, num_workers=1):  # settles how this process starts others
+        break
     run(members(a_trial(steps=1), LRS, (0,)))
     before = children(os.getpid())
     run_pid()
-    for _ in DataLoader(DATA, num_workers=1):  # settles how this process starts others
-        break
     run(members(a_trial(steps=1), LRS, (0,)))
     assert children(os.getpid()) == before
 

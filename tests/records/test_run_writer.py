@@ -191,6 +191,7 @@ def _claim(folder, barrier, queue):
     queue.put((writer.path.name, os.getpid()))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # by JAX, if another test loaded it
 def test_a_race_gives_every_process_its_own_folder(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, queue = context.Barrier(6), context.Queue()
@@ -372,6 +373,7 @@ def test_a_signal_handler_may_flush_in_the_middle_of_an_add(tmp_path):
     assert read(tmp_path)["loss"] == Curve([0, 1, 2, 3], [6, 7, 8, 9])
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # by JAX, if another test loaded it
 def test_a_forked_process_does_not_touch_the_run(tmp_path):
     with RunWriter(tmp_path) as writer:
         writer.add("loss", 0, 1.0)
