@@ -338,13 +338,16 @@ def test_products_are_turned_where_their_columns_are_few_and_stay_what_they_were
     ]
 
 
-@pytest.mark.parametrize(("shape", "dim"), [((3, 5, 10), 2), ((3, 7, 5), 1), ((4, 1), 1)])
+@pytest.mark.parametrize(
+    ("shape", "dim"), [((3, 5, 10), 2), ((3, 7, 5), 1), ((4, 1), 1), ((4, 6), -1)]
+)
 def test_a_value_in_each_row_of_zeros_is_chosen_without_a_scatter(shape, dim):
     def one_hot(index, values):
         zeros = torch.ops.aten.full.default(shape, 0.0)
         return (torch.ops.aten.scatter_add.default(zeros, dim, index, values),)
 
-    rows = [1 if axis == dim else size for axis, size in enumerate(shape)]
+    rows = list(shape)
+    rows[dim] = 1
     graph = rewritten(one_hot, torch.randint(shape[dim], rows), torch.randn(rows))
     assert "aten.where.self" in called(graph)
     assert not any("scatter" in each for each in called(graph))

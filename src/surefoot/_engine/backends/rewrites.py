@@ -82,7 +82,8 @@ def _select(graph: Graph, scatter: Node) -> None:
     """
     zeros, dim, index, values = _operands(scatter)
     like = zeros.meta["val"]
-    places = [like.shape[dim] if axis == dim else 1 for axis in range(like.ndim)]
+    places = [1] * like.ndim
+    places[dim] = like.shape[dim]
     with graph.inserting_before(scatter):
         numbers = _numbers(graph, like.shape[dim], like.device)
         numbers = _call(graph, _aten.reshape.default, numbers, places)
