@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from surefoot._engine.backends import experience
+
 settings.register_profile("surefoot", derandomize=True, deadline=None)
 settings.load_profile("surefoot")
 
@@ -18,5 +20,5 @@ def _without_experience(tmp_path, monkeypatch):
     """Let no test know how long compiling took before it."""
     home = "surefoot._engine.backends.experience"
     monkeypatch.setattr(f"{home}._path", lambda: tmp_path / "compiled.json")
-    monkeypatch.setattr(f"{home}._here", set())
-    monkeypatch.setattr(f"{home}._there", set())
+    monkeypatch.setattr(f"{home}._here", experience._Place())
+    monkeypatch.setattr(f"{home}._there", experience._Place())

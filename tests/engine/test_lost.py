@@ -132,7 +132,9 @@ def test_a_compiled_stack_is_cut_where_that_wins_back_compiling_again(monkeypatc
     alone = sf.sweep(trial, LRS, seeds=1, backend="loop").members
     made = Shard(Job(trial, [(lr, 0) for lr in LRS]), LRS, 0, to_compile=True)
     made.compile()
-    found = {member.lr: member for member in finish(made, lambda *_: None)}
+    members = finish(made, lambda *_: None)
+    assert [member.lr for member in members] == LRS
+    found = {member.lr: member for member in members}
     assert len(seen) == graphs
     finite = [member for member in alone if not member.diverged]
     assert_alike(finite, [found[member.lr] for member in finite], 1e-4)
@@ -148,6 +150,14 @@ def test_halving_tells_of_a_lost_member_once_and_stops_the_others_as_before():
         assert (one.lr, one.seed, one.diverged, one.stopped) == (
             *(other.lr, other.seed, other.diverged, other.stopped),
         )
+
+
+def test_after_the_last_update_nothing_is_cut(monkeypatch):
+    kept = sizes(monkeypatch)
+    monkeypatch.setattr(fused, "LOOK_EVERY", 30)
+    found = finish(Shard(Job(regression(), [(lr, 0) for lr in LRS]), LRS, 0), lambda *_: None)
+    assert [member.diverged for member in found] == [lr > 1 for lr in LRS]
+    assert kept == []
 
 
 def test_nothing_leaves_where_all_is_finite_or_all_is_lost(monkeypatch):

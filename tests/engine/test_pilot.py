@@ -85,6 +85,33 @@ def test_what_compiling_took_is_remembered_for_the_next_sweep_of_that_kind(monke
     assert len(graphs) == 1  # in one process, whatever was compiled serves again
 
 
+def test_it_compiles_at_the_latest_when_sweeps_of_that_kind_lost_what_it_takes(monkeypatch, graphs):
+    fixed(monkeypatch, {FUSED: 0.03, COMPILED: 0.001})  # each sweep loses 3.4 s of expected 8 s
+    taken = [sf.sweep(make(), LRS, seeds=2, workers=1).engine.backend for _ in range(4)]
+    assert taken == ["fused", "fused", "compiled", "compiled"]
+    assert len(graphs) == 1
+
+
+def test_workers_compile_at_the_latest_when_sweeps_lost_what_it_takes(monkeypatch, graphs):
+    monkeypatch.setattr(pilot, "Processes", Fake("processes"))
+    monkeypatch.setattr(pilot, "ready", lambda: 2)
+    fixed(monkeypatch, {FUSED: 0.2, COMPILED: 0.19, Choice("compiled", 2): 0.1})
+    job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS])
+    stack = Shard(job, LRS, 0, to_compile=True).stack
+    workers = Experience.of(job, stack, workers=True)
+    workers.seconds, workers.compiling = 0.1, 80.0  # each sweep loses 35 s
+    workers.keep()
+    waiting = [80.0]
+    for _ in range(3):
+        Pilot(job, 2, lambda *_: None).run()
+        waiting.append(workers.waiting)
+    assert waiting[1] < 50
+    assert waiting[2] < 20
+    Experience.compiled_there(workers.key)
+    Experience.end_of_workers()
+    assert workers.waiting == 80.0
+
+
 def test_where_it_cannot_be_compiled_it_says_why_and_does_not_try_again(monkeypatch):
     tried = []
 
@@ -181,11 +208,11 @@ def test_what_workers_needed_before_is_believed_without_compiling_here(monkeypat
     fixed(monkeypatch, {FUSED: 0.5, COMPILED: 0.5, Choice("compiled", 2): 0.4})
     job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS])
     stack = Shard(job, LRS, 0, to_compile=True).stack
-    workers = Experience.of(job, stack, threads=1)
+    workers = Experience.of(job, stack, workers=True)
     workers.seconds, workers.compiling = 0.4, 1.0
     workers.keep()
     for waiting in (1.0, 0.0):
-        assert workers.waiting_there == waiting
+        assert workers.waiting == waiting
         Experience.compiled_there(workers.key)
         found, engine = Pilot(job, 2, lambda *_: None).run()
         assert (found, engine.backend) == (["processes, compiled, 2"], "compiled")
@@ -275,6 +302,6 @@ def test_workers_tell_which_kind_of_stack_they_compiled():
     job = Job(trial, [(lr, 0) for lr in STABLE])
     stack = Shard(job, STABLE, 0, to_compile=True).stack
     Processes(2, "compiled").run(job, lambda *_: None)
-    waiting = [Experience.of(job, stack, count, 1).waiting_there for count in (2, 3, 4)]
+    waiting = [Experience.of(job, stack, count, workers=True).waiting for count in (2, 3, 4)]
     assert waiting[0] == 0.0
     assert all(waiting[1:])

@@ -22,11 +22,22 @@ COMPILING = 4.0, 1.0
 MOST = 1000
 """Kinds of trials that are remembered."""
 
-_here: set[str] = set()
-"""Kinds that were compiled in this process."""
 
-_there: set[str] = set()
-"""Kinds that were compiled in worker processes of this one."""
+class _Place:
+    """Processes that compile: this one, or its workers."""
+
+    def __init__(self) -> None:
+        self.compiled: set[str] = set()
+        """Kinds that they compiled."""
+        self.missed: dict[str, float] = {}
+        """Seconds that sweeps of a kind lost so far because it was not compiled."""
+
+    def compile(self, key: str) -> None:
+        self.compiled.add(key)
+        self.missed.pop(key, None)
+
+
+_here, _there = _Place(), _Place()
 
 
 class Experience:
@@ -38,11 +49,13 @@ class Experience:
     Args:
         key: what tells kinds of trials apart.
         parameters: how many tensors are trained.
+        workers: whether worker processes would compile it, not this one.
     """
 
-    def __init__(self, key: str, parameters: int = 0) -> None:
+    def __init__(self, key: str, parameters: int = 0, *, workers: bool = False) -> None:
         self.key = key
         """What tells kinds of trials apart, for :meth:`compiled_there`."""
+        self._place = _there if workers else _here
         known = _read().get(key, {})
         usual = COMPILING[0] + COMPILING[1] * parameters
         self.compiling: float = known.get("compiling", usual)
@@ -52,7 +65,7 @@ class Experience:
 
     @classmethod
     def of(
-        cls, job: Job, stack: Stack, count: int | None = None, threads: int | None = None
+        cls, job: Job, stack: Stack, count: int | None = None, *, workers: bool = False
     ) -> "Experience":
         """Return what is known of jobs with such a stack.
 
@@ -60,7 +73,7 @@ class Experience:
             job: what is trained.
             stack: the stack, or one that differs from it in the number of its members only.
             count: how many members; None is as many as the stack has.
-            threads: of torch, when it trains; None is as many as there are now.
+            workers: whether it is trained in worker processes, which have one thread.
         """
         trial = job.trial
         loss = trial.objective or trial.loss
@@ -70,15 +83,26 @@ class Experience:
             (stack.kinds, getattr(loss, "__qualname__", ""), count or stack.count),
             _shapes(job.batches[seed][0]),
             (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
-            (str(trial.device), threads or torch.get_num_threads()),
+            (str(trial.device), 1 if workers else torch.get_num_threads()),
             (torch.__version__, platform.processor()),
         )
-        return cls(hashlib.sha256(repr(parts).encode()).hexdigest()[:16], len(stack.parameters))
+        key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+        return cls(key, len(stack.parameters), workers=workers)
 
     @property
     def waiting(self) -> float:
-        """Seconds that compiling would take now: none if this process has done so."""
-        return 0.0 if self.key in _here else self.compiling
+        """Seconds that compiling would take now, less those that were lost without: none if done.
+
+        So it is compiled at the latest when the sweeps of a kind have lost what it takes.
+        """
+        if self.key in self._place.compiled:
+            return 0.0
+        return max(0.0, self.compiling - self._place.missed.get(self.key, 0.0))
+
+    def missed(self, seconds: float) -> None:
+        """Note what a sweep lost because it was not compiled."""
+        lost = self._place.missed
+        lost[self.key] = lost.get(self.key, 0.0) + max(0.0, seconds)
 
     def compiled(self, seconds: float) -> None:
         """Note what compiling took in this process; the next one finds most of it on torch's disk.
@@ -86,22 +110,17 @@ class Experience:
         With that, 1 to 5 s of 7 to 38 were left for the models that were tried.
         """
         self.compiling = min(seconds, max(2.0, seconds / 4))
-        _here.add(self.key)
-
-    @property
-    def waiting_there(self) -> float:
-        """Seconds that compiling would take in workers: none if those that are up have done so."""
-        return 0.0 if self.key in _there else self.compiling
+        _here.compile(self.key)
 
     @staticmethod
     def compiled_there(key: str) -> None:
         """Note that the workers compiled it."""
-        _there.add(key)
+        _there.compile(key)
 
     @staticmethod
     def end_of_workers() -> None:
-        """Note that the workers are gone."""
-        _there.clear()
+        """Note that the workers are gone, and what they compiled with them."""
+        _there.compiled.clear()
 
     def keep(self) -> None:
         """Remember it; where nothing can be written, do without."""

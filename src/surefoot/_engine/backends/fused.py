@@ -87,8 +87,8 @@ class Fused:
 
 def finish(shard: "Shard", report: Report) -> list[Member]:
     """Train a shard to the end of its budget and return its members."""
-    steps, begun, whole = shard.job.trial.steps, shard.updates, shard.stack.count
-    pace = Pace((steps - begun) * whole, report)
+    steps, begun, lrs = shard.job.trial.steps, shard.updates, list(shard.lrs)
+    pace = Pace((steps - begun) * len(lrs), report)
     spent, made = 0.0, 0
     while shard.updates < steps and shard.finite:
         started, before, count = time.perf_counter(), shard.compiling, shard.stack.count
@@ -97,9 +97,9 @@ def finish(shard: "Shard", report: Report) -> list[Member]:
         spent += time.perf_counter() - started - (shard.compiling - before)
         made += updates * count
         shard.let_lost_go(spent / made)
-    if shard.stack.count == whole and shard.updates - begun > LOOK_EVERY:
+    if shard.stack.count == len(lrs) and shard.updates - begun > LOOK_EVERY:
         remember(shard, spent / made)
-    members = shard.judge()
+    members = sorted(shard.judge(), key=lambda member: lrs.index(member.lr))
     pace.finish(members)
     return members
 
@@ -339,10 +339,11 @@ class Shard:
             self._gone += lost
 
     def _pays(self, going: int, seconds: float) -> bool:
-        """Return whether compiling for fewer members saves more than it costs."""
+        """Return whether going on with fewer members saves more than compiling for them costs."""
+        left = self.job.trial.steps - self.updates
         if self.compiled is None or self.refusal:
-            return True
-        saved = (self.job.trial.steps - self.updates) * (len(self.lrs) - going) * seconds
+            return left > 0
+        saved = left * (len(self.lrs) - going) * seconds
         return saved > WON_BACK * Experience.of(self.job, self.stack, count=going).waiting
 
     def curves(self) -> list[list[float]]:

@@ -96,6 +96,7 @@ class Pilot:
             except UnfitError as error:
                 self._give_up(choice, error)
                 continue
+            self._note_missed(choice)
             return members, self._engine(choice)
 
     def _measure(self) -> None:
@@ -155,7 +156,9 @@ class Pilot:
         predicted = [self._cost(Choice(way), guess)]
         if self._workers > 1 and there.seconds == 0.0:
             predicted.append(self._cost(spread, guess))
-        if here.waiting + min(predicted) > min(self._costs.values()):
+        won = min(self._costs.values()) - min(predicted)
+        if here.waiting > won:
+            here.missed(won)
             return
         shard.compile()
         shard.advance(2)
@@ -165,10 +168,16 @@ class Pilot:
             self._time_shard(way, shard)
         remember(shard, self._seconds.get(Choice(way), 0.0))
 
+    def _note_missed(self, taken: Choice) -> None:
+        """Note what was lost because workers would first have had to compile."""
+        for choice, known in self._waiting.items():
+            if choice != taken and choice in self._costs:
+                known.missed(self._costs[taken] - (self._costs[choice] - known.waiting))
+
     def _there(self, way: Way, shard: Shard) -> Experience:
         """Return what is known of the part that a worker trains of a stack."""
         part = 1 if way == "compiled alone" else -(-len(shard.lrs) // self._parts)
-        return Experience.of(self._job, shard.stack, count=part, threads=1)
+        return Experience.of(self._job, shard.stack, count=part, workers=True)
 
     @property
     def _parts(self) -> int:
@@ -203,7 +212,7 @@ class Pilot:
         up = ready() >= choice.workers
         if not up:
             Experience.end_of_workers()
-        waiting = self._waiting[choice].waiting_there if choice in self._waiting else 0.0
+        waiting = self._waiting[choice].waiting if choice in self._waiting else 0.0
         return training + waiting + (SENDING if up else STARTING)
 
     def _go_on(self, choice: Choice) -> list[Member]:
