@@ -1,6 +1,7 @@
 """Worker processes: the loop's members, from other processes that come and go without a trace."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -489,3 +490,44 @@ def test_a_number_of_workers_that_is_none_is_refused(workers):
 def test_there_is_a_worker_for_each_core_that_may_be_used():
     assert 1 <= worker_count() <= len(os.sched_getaffinity(0))
     assert Processes().workers == worker_count()
+
+
+COMPILED = """
+import torch
+from torch.nn.functional import mse_loss
+
+import surefoot as sf
+
+
+def loss(output, target):
+    return mse_loss(output, target)
+
+
+def model():
+    return torch.nn.Linear(3, 1)
+
+
+trial = sf.Trial(
+    model=model,
+    optimizer=lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr),
+    train=[(torch.ones(4, 3), torch.ones(4, 1))],
+    loss=loss,
+    steps=5,
+)
+print(sf.sweep(trial, [0.01, 0.02, 0.03, 0.04], seeds=1, backend="compiled", workers=2).engine)
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler on this machine")
+def test_workers_compile_what_a_script_defines_with_what_it_imports(tmp_path):
+    script = subprocess.run(
+        [sys.executable, "-c", COMPILED],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (script.stdout, script.stderr) == (
+        "Engine(backend='compiled', reason='asked for')\n",
+        "",
+    )

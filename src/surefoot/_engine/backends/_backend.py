@@ -1,5 +1,6 @@
 """What every backend is told and what it returns: members in, curves out."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -21,6 +22,7 @@ __all__ = [
     "Report",
     "UnfitError",
     "check_start",
+    "cut",
     "noise_seed",
     "shards",
 ]
@@ -49,6 +51,7 @@ class Job:
             say), so that they differ by the rate alone; ``"different"``: each draws its own.
         exact: see :func:`surefoot.sweep`.
         keep: of halving: at least so many rates go on at each rung; None trains all to the end.
+        together: at most so many members in one stack, for they need memory; None is any number.
         batches: those of each seed, drawn once and shared by its members in this process.
         starts: checksums of the weights that the members of each seed begin with.
     """
@@ -58,6 +61,7 @@ class Job:
     randomness: Randomness = "same"
     exact: bool | None = None
     keep: int | None = None
+    together: int | None = None
     batches: "Draws" = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
     starts: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
@@ -121,6 +125,18 @@ def shards(members: Sequence[tuple[float, int]]) -> list[tuple[int, tuple[float,
     for lr, seed in members:
         found.setdefault(seed, []).append(lr)
     return [(seed, tuple(lrs)) for seed, lrs in found.items()]
+
+
+def cut(lrs: Sequence[float], most: int | None) -> list[tuple[float, ...]]:
+    """Return rates in as few parts as there can be of at most so many, all nearly as long.
+
+    Example:
+        >>> cut([1, 2, 3, 4, 5], 3), cut([1, 2, 3], None)
+        ([(1, 2, 3), (4, 5)], [(1, 2, 3)])
+    """
+    parts = -(-len(lrs) // (most or len(lrs)))
+    ends = [-(-len(lrs) * part // parts) for part in range(parts + 1)]
+    return [tuple(lrs[start:end]) for start, end in itertools.pairwise(ends)]
 
 
 def noise_seed(job: Job, lr: float, seed: int) -> int | None:

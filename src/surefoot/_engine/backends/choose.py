@@ -6,6 +6,7 @@ from surefoot._engine.backends.fused import Fused
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.pilot import PILOT, Pilot
 from surefoot._engine.backends.processes import Processes
+from surefoot._engine.backends.room import fitted
 from surefoot.records import Engine, Member
 
 __all__ = ["BACKENDS", "run_job"]
@@ -44,16 +45,19 @@ def _run(
     if backend == "processes":
         return Processes(workers).run(job, report), engine
     try:
-        check_agreement(sample(job))
+        alone = sample(job)
+        job, said = fitted(job, alone.seconds)
+        check_agreement(alone)
+        engine = Engine(backend, "; ".join(["asked for", *said]))
+        compiled = backend == "compiled"
+        trained: Fused | Processes = Fused(compiled=compiled)
         if workers is not None and workers > 1:
-            way = "compiled" if backend == "compiled" else "fused"
-            return Processes(workers, way).run(job, report), engine
-        fused = Fused(compiled=backend == "compiled")
-        members = fused.run(job, report)
+            trained = Processes(workers, "compiled" if compiled else "fused")
+        members = trained.run(job, report)
     except UnfitError as error:
         raise UnfitError(f"This trial cannot be fused: {error}. backend='auto' runs it.") from error
-    if fused.refusal:
-        return members, Engine("fused", f"not compiled: {fused.refusal}")
+    if trained.refusal:
+        return members, Engine("fused", "; ".join([f"not compiled: {trained.refusal}", *said]))
     return members, engine
 
 

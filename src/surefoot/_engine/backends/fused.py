@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from surefoot._engine import groups
-from surefoot._engine.backends._backend import Job, Report, UnfitError, noise_seed, shards
+from surefoot._engine.backends._backend import (
+    Job,
+    Report,
+    UnfitError,
+    cut,
+    noise_seed,
+    shards,
+)
 from surefoot._engine.backends.compiled import Compiled
 from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.loop import Pace, as_member, release
@@ -75,7 +82,7 @@ class Fused:
             return members
         members: list[Member] = []
         for seed, lrs in shards(job.members):
-            for part in [(lr,) for lr in lrs] if self._alone else [lrs]:
+            for part in cut(lrs, 1 if self._alone else job.together):
                 shard = Shard(job, part, seed, to_compile=self._compiled)
                 if self._compiled:
                     shard.compile()
@@ -120,7 +127,9 @@ def remember(shard: "Shard", seconds: float) -> None:
 
 
 class Shards:
-    """A :class:`~surefoot._engine.halving.Cohort` of a shard for each seed, all in memory at once.
+    """A :class:`~surefoot._engine.halving.Cohort` of shards, all in memory at once.
+
+    There is one for each seed, or several where so many members do not fit into one.
 
     Args:
         job: what to train.
@@ -136,9 +145,10 @@ class Shards:
         self._report = report
         self._shards = [
             begun
-            if begun is not None and begun.seed == seed
-            else Shard(job, lrs, seed, to_compile=compiled)
+            if begun is not None and (begun.seed, begun.lrs) == (seed, part)
+            else Shard(job, part, seed, to_compile=compiled)
             for seed, lrs in shards(job.members)
+            for part in cut(lrs, job.together)
         ]
         if compiled:
             for shard in self._shards:
@@ -163,10 +173,14 @@ class Shards:
                 reached(member)
 
     def keep(self, members: Sequence[tuple[float, int]]) -> None:
-        going = {seed: set(lrs) for seed, lrs in shards(members)}
-        self._shards = [shard for shard in self._shards if shard.seed in going]
+        going = set(members)
+        kept: list[Shard] = []
         for shard in self._shards:
-            shard.keep([i for i, lr in enumerate(shard.lrs) if lr in going[shard.seed]])
+            indexes = [i for i, lr in enumerate(shard.lrs) if (lr, shard.seed) in going]
+            if indexes:
+                shard.keep(indexes)
+                kept.append(shard)
+        self._shards = kept
 
 
 class Shard:

@@ -120,10 +120,22 @@ def receive(folder: str) -> Parcel:
         try:
             trial = pickle.load(file)  # noqa: S301
             trial = load_again(trial) if isinstance(trial, Origin) else trial
+            _settle(trial)
             parcel = pickle.load(file)  # noqa: S301
         except Exception as error:
             raise unfit(f"loading it there raised {one_line(error)}".rstrip(".")) from error
     return replace(parcel, job=replace(parcel.job, trial=trial, batches=Draws(trial.train)))
+
+
+def _settle(trial: Trial) -> None:
+    """Let ``__main__`` hold what functions of the sender's say is there: torch.compile looks."""
+    for part in vars(trial).values():
+        if getattr(part, "__module__", "") == "__main__":
+            function = part.__init__ if isinstance(part, type) else part
+            names = getattr(function, "__globals__", {})
+            vars(sys.modules["__main__"]).update(
+                {name: value for name, value in names.items() if not name.startswith("__")}
+            )
 
 
 def open_board(folder: str) -> np.memmap[Any, Any]:

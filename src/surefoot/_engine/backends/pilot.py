@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import torch
 
-from surefoot._engine.backends._backend import Job, Report, UnfitError, shards
+from surefoot._engine.backends._backend import Job, Report, UnfitError, cut, shards
 from surefoot._engine.backends.agreement import Sample, check_agreement, sample
 from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.fused import Fused, Shard, Shards, finish, remember
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.parcel import Way
-from surefoot._engine.backends.processes import Processes, ready, worker_count
+from surefoot._engine.backends.processes import Processes, parts, ready, worker_count
+from surefoot._engine.backends.room import fitted
 from surefoot._engine.halving import halve, rungs
 from surefoot.records import Engine, Member
 
@@ -68,7 +69,6 @@ class Pilot:
     def __init__(self, job: Job, workers: int | None, report: Report) -> None:
         self._job = job
         self._report = _Count(report)
-        self._seed, self._lrs = shards(job.members)[0]
         self._updates = job.trial.steps * len(job.members)
         on_cpu = torch.device(job.trial.device or "cpu").type == "cpu"
         most = (workers or worker_count()) if on_cpu else 1
@@ -107,6 +107,8 @@ class Pilot:
             return
         self._note(Choice("loop"), alone.seconds)
         try:
+            self._job, said = fitted(self._job, alone.seconds)
+            self._refusals += said
             check_agreement(alone)
             self._time_one_thread(alone)
             self._time_stack()
@@ -125,9 +127,11 @@ class Pilot:
         self._note(Choice("loop", self._workers), seconds)
 
     def _time_stack(self) -> None:
-        if len(self._lrs) == 1:
+        seed, lrs = shards(self._job.members)[0]
+        if len(lrs) == 1:
             raise UnfitError("each seed has one member")
-        shard = Shard(self._job, self._lrs, self._seed, to_compile=True)
+        part = cut(lrs, self._job.together)[0]
+        shard = Shard(self._job, part, seed, to_compile=True)
         shard.advance(1)  # which sets things up
         self._time_shard("fused", shard)
         if self._job.keep is not None:  # each rung has another number of members to compile for
@@ -135,8 +139,8 @@ class Pilot:
         fused, loop = (self._seconds[Choice(way)] for way in ("fused", "loop"))
         if fused < WORTH_STACKING * loop:
             self._compile("compiled", shard, fused / QUICKER)
-        if min(seconds for seconds in self._seconds.values()) > loop / CLEAR:
-            alone = Shard(self._job, self._lrs[:1], self._seed, to_compile=True)
+        if min(s for each, s in self._seconds.items() if each.workers == 1) > loop / CLEAR:
+            alone = Shard(self._job, lrs[:1], seed, to_compile=True)
             self._compile("compiled alone", alone, loop / QUICKER_ALONE)
 
     def _compile(self, way: Way, shard: Shard, expected: float) -> None:
@@ -176,13 +180,9 @@ class Pilot:
 
     def _there(self, way: Way, shard: Shard) -> Experience:
         """Return what is known of the part that a worker trains of a stack."""
-        part = 1 if way == "compiled alone" else -(-len(shard.lrs) // self._parts)
+        own = len(shards(self._job.members)[0][1])
+        part = 1 if way == "compiled alone" else -(-own // parts(self._job, own, self._workers))
         return Experience.of(self._job, shard.stack, count=part, workers=True)
-
-    @property
-    def _parts(self) -> int:
-        """Into how many each seed's members are cut where they are spread."""
-        return -(-self._workers // len(shards(self._job.members)))
 
     def _left(self, shard: Shard) -> int:
         return self._job.trial.steps - shard.updates
@@ -219,10 +219,15 @@ class Pilot:
         """Train the rest of the job."""
         way, workers = choice
         if workers > 1:
-            return Processes(workers, way).run(self._job, self._report)
+            spread = Processes(workers, way)
+            members = spread.run(self._job, self._report)
+            if spread.refusal:
+                self._refusals.append(f"not compiled there: {spread.refusal}")
+            return members
         if way == "loop":
             return Loop().run(self._job, self._report)
-        shard = self._shards[way]
+        shard = self._shards.pop(way)
+        self._shards.clear()  # frees their memory
         if way == "fused":
             shard.compiled = None
         if self._job.keep is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from surefoot._base import checks
-from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError
+from surefoot._engine.backends._backend import DIED, Job, Report, UnfitError, shards
 from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.loop import Pace
 from surefoot._engine.backends.parcel import STOP, WAITING, Way, open_board, send, unfit
@@ -28,7 +28,7 @@ from surefoot._engine.source import modules
 from surefoot.errors import InputError
 from surefoot.records import Curve, Member
 
-__all__ = ["Processes", "ready", "worker_count"]
+__all__ = ["Processes", "parts", "ready", "worker_count"]
 
 IDLE = 60
 """Seconds without work after which a worker ends; until then the next sweep finds it ready."""
@@ -58,6 +58,8 @@ class Processes:
     name = "processes"
 
     def __init__(self, workers: int | None = None, way: Way = "loop") -> None:
+        self.refusal = ""
+        """Why stacks were not compiled, or not to the end; empty if they were, or should not be."""
         self.workers = worker_count() if workers is None else workers
         self.way: Way = way
         checks.count("workers", self.workers, least=1)
@@ -76,8 +78,10 @@ class Processes:
         with TemporaryDirectory(prefix="surefoot-", ignore_cleanup_errors=True) as folder:
             send(job, folder, workers, self.way)
             stacked = self.way in ("fused", "compiled") and job.keep is None
-            units = _units(job, workers if stacked else len(job.members))
-            members = _Run(job, report, workers, folder).members(units)
+            units = _units(job, workers if stacked else None)
+            run = _Run(job, report, workers, folder)
+            members = run.members(units)
+        self.refusal = run.uncompiled
         for batches in job.batches.values():
             batches.forget()
         return members
@@ -106,6 +110,8 @@ class _Run:
         self._going = set(job.members)
         self._from, self._goal = 0, job.trial.steps
         self._reached: Reached | None = None
+        self.uncompiled = ""
+        """Why a stack was not compiled that should be."""
 
     def members(self, units: Sequence[Unit]) -> list[Member]:
         """Train all and return them, each to its end in the order of the job, or halved."""
@@ -206,6 +212,7 @@ class _Run:
             raise UnfitError(outcome.refusal) if outcome.unfit else InputError(outcome.refusal)
         if outcome.compiled:
             Experience.compiled_there(outcome.compiled)
+        self.uncompiled = self.uncompiled or outcome.uncompiled
         self._finish(unit, outcome.members)
 
     def _finish(self, unit: Unit, members: Sequence[Member]) -> None:
@@ -218,8 +225,20 @@ class _Run:
                 self._reached(member)
 
 
-def _units(job: Job, count: int) -> list[Unit]:
-    """Return the numbers of the members that a worker trains at once, at least so many units.
+def parts(job: Job, size: int, workers: int) -> int:
+    """Return into how many parts a seed's members are cut, to be stacked in worker processes.
+
+    Args:
+        job: what is trained.
+        size: how many members the seed has.
+        workers: how many processes train at once.
+    """
+    most = size if job.together is None else max(1, job.together // workers)
+    return max(-(-workers // len(shards(job.members))), -(-size // most))
+
+
+def _units(job: Job, workers: int | None) -> list[Unit]:
+    """Return the numbers of the members that a worker stacks; each alone if ``workers`` is None.
 
     They come seed by seed, so that a worker draws few batches. High rates, which may end early,
     come last: no worker has a long one left when others are done. Where a seed has several
@@ -228,12 +247,11 @@ def _units(job: Job, count: int) -> list[Unit]:
     seeds: dict[int, list[int]] = {}
     for index, (_, seed) in enumerate(job.members):
         seeds.setdefault(seed, []).append(index)
-    parts = -(-count // len(seeds))
     found: list[Unit] = []
     for indexes in seeds.values():
         own = sorted(indexes, key=lambda index: job.members[index][0])
-        cut = [own[part::parts] for part in range(min(parts, len(own)))]
-        found += [(first, *rest) for first, *rest in cut]
+        count = len(own) if workers is None else min(len(own), parts(job, len(own), workers))
+        found += [(first, *rest) for first, *rest in (own[part::count] for part in range(count))]
     return found
 
 

@@ -45,6 +45,7 @@ class Outcome:
         warned: its warnings: text, category, file, line.
         compiled: the kind of stack that this worker compiled, as
             :class:`~surefoot._engine.backends.experience.Experience` tells them apart.
+        uncompiled: why a stack was not compiled that should be, "" if it was.
     """
 
     members: Sequence[Member]
@@ -52,6 +53,7 @@ class Outcome:
     unfit: bool = False
     warned: tuple[tuple[str, type[Warning], str, int], ...] = ()
     compiled: str = ""
+    uncompiled: str = ""
 
 
 def prepare(parent: int, method: str, written: float) -> None:  # noqa: ARG001
@@ -105,7 +107,7 @@ def _work(folder: str, unit: Unit, update: int | None) -> Outcome:
         if compiled:
             kind = Experience.of(held.job, shard.stack).key
             shard.compile()
-        return Outcome(finish(shard, report), compiled=kind)
+        return Outcome(finish(shard, report), compiled=kind, uncompiled=shard.refusal)
     except InputError as error:
         return Outcome([], str(error), unfit=isinstance(error, UnfitError))
 

@@ -1,0 +1,156 @@
+"""How many members of a sweep fit into memory at once."""
+
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+from weakref import WeakSet, finalize
+
+import psutil
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from surefoot._engine.backends._backend import Job, UnfitError, shards
+from surefoot._engine.training import Training
+
+__all__ = ["Room", "fitted", "most_at_once", "needed"]
+
+SHARE = 0.8
+"""Of the memory that is free, so much is planned for."""
+
+FASTEST = 1e11
+"""Bytes that a CPU writes in a second, at most: an update that is quick needs little memory."""
+
+LEAST = 8
+"""Where fewer members fit, they are not stacked: the check before that holds six or seven."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+class Room(NamedTuple):
+    """What a member needs, in bytes."""
+
+    peak: int
+    """At the most, in the middle of an update."""
+    lasting: int
+    """Between two updates: weights, gradients, what its optimizer keeps."""
+
+
+def fitted(job: Job, seconds: float) -> tuple[Job, list[str]]:
+    """Return the job with what fits into memory noted, and what to tell the user about that.
+
+    Args:
+        job: what is trained.
+        seconds: what an update of a member takes.
+
+    Raises:
+        UnfitError: too few members fit.
+    """
+    most = most_at_once(job, seconds)
+    if most is not None and most < LEAST:
+        raise UnfitError(f"{most} of its members fit into memory at once, which is too few")
+    largest = max(len(lrs) for _, lrs in shards(job.members))
+    few = most is not None and most < largest
+    said = [f"no more than {most} members at once, for memory"] if few else []
+    return replace(job, together=most), said
+
+
+def most_at_once(job: Job, seconds: float) -> int | None:
+    """Return how many members a stack may have for all to fit into memory; None if all may.
+
+    Args:
+        job: what is trained; with ``keep`` all of its members stay in memory from rung to rung.
+        seconds: what an update of a member takes.
+    """
+    device = torch.device(job.trial.device or "cpu")
+    free, count = SHARE * _free(device), len(job.members)
+    if device.type == "cpu" and count * seconds * FASTEST < free:
+        return None
+    room = needed(job, device)
+    if room is None:
+        return None
+    lasting = 0 if job.keep is None else room.lasting
+    most = (free - lasting * count) / max(1, room.peak - lasting)
+    return None if most >= count else max(1, int(most))
+
+
+def needed(job: Job, device: torch.device) -> Room | None:
+    """Train a member for two updates and return what it needed; None if that cannot be seen.
+
+    It is thrown away. The batches, which all members share, do not count.
+    """
+    lr, seed = job.members[0]
+    batches = job.batches[seed]
+    for number in range(2 * job.trial.accumulate):
+        _ = batches[number]
+    with suppress(Exception), _watched(device) as seen:
+        training = Training(job.trial, lr, seed, batches)
+        training.advance(2, lambda _: 1.0)
+        return Room(*seen())
+    return None
+
+
+@contextmanager
+def _watched(device: torch.device) -> Generator[Any]:
+    """Yield a function that returns the most bytes that tensors made inside took, and take now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield lambda: (
+            torch.cuda.max_memory_allocated(device) - before,
+            torch.cuda.memory_allocated(device) - before,
+        )
+        return
+    with _Storages() as storages:
+        yield lambda: (storages.peak, storages.now)
+
+
+class _Storages(TorchDispatchMode):
+    """Counts the bytes of the storages that operations make, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.peak = 0
+        self._seen: WeakSet[Any] = WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(found):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        self.peak = max(self.peak, self.now)
+        return found
+
+    def _count(self, storage: Any) -> None:
+        if storage not in self._seen:
+            self._seen.add(storage)
+            size = storage.nbytes()
+            self.now += size
+            finalize(storage, self._free, size)
+
+    def _free(self, size: int) -> None:
+        self.now -= size
+
+
+def _free(device: torch.device) -> float:
+    """Return the bytes that may still be taken on a device."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type != "cpu":
+        return float("inf")
+    return min(psutil.virtual_memory().available, _left_to_container())
+
+
+def _left_to_container() -> float:
+    """Return what the limit of a container leaves; what is cached of files can be freed."""
+    try:
+        limit, used = (int(Path(_CGROUP, f"memory.{it}").read_text()) for it in ("max", "current"))
+        told = dict(line.split() for line in Path(_CGROUP, "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # none, or "max"
+        return float("inf")
+    return limit - used + int(told.get("inactive_file", 0))
