@@ -1,6 +1,7 @@
 """What successive halving saves and what it loses: ``sf.sweep(…, keep=k)`` against the whole grid.
 
-``halving.py [rates per decade] [seeds]`` trains every rate of the default range, with each seed, to
+``halving.py [rates per decade] [seeds] [set …]``, sets being tuning, report and later, trains every
+rate of the default range, with each seed, to
 the end, and notes the validation loss at the rungs on the way: members that go on are the same to
 the last bit with and without halving (``tests/engine/test_halving.py``), so that one training of
 the grid tells what any rule would have done. Per task:
@@ -13,7 +14,8 @@ the grid tells what any rule would have done. Per task:
   seeds that took no part in that sweep; the mean, and the worst sweep.
 
 The rule (half of the rates at 1/8, 1/4, 1/2) comes from measurements on other tasks, so that it was
-tuned on none of these; variants were chosen on the first four.
+tuned on none of these; variants were chosen on the first four, and the default grid of four rates
+per decade after the results of the first thirteen. The *later* tasks were made after that.
 """
 
 import math
@@ -35,7 +37,7 @@ from surefoot._engine.backends.fused import Shards
 from surefoot._engine.batches import Batches
 from surefoot._engine.halving import rungs, survivors
 from surefoot._engine.training import check_rates, untrained_loss
-from surefoot._sweep.grid import default_grid, grid
+from surefoot._sweep.grid import default_grid
 
 CLOSE = 0.05
 RULES = {"keep=1": 1, "keep=2": 2, "keep=3": 3}
@@ -80,8 +82,7 @@ class Grid:
 
 
 def train(trial, per_decade, seeds):
-    usual = default_grid(groups.default_lr(check_rates(trial)))
-    lrs = grid(usual[0], usual[-1], per_decade)
+    lrs = default_grid(groups.default_lr(check_rates(trial)), per_decade)
     ends = (*rungs(trial.steps), trial.steps)
     losses = np.full((len(ends), len(lrs), seeds), math.inf)
     made = np.zeros((len(lrs), seeds), dtype=int)
@@ -144,16 +145,19 @@ def show(grids, keep, decide=survivors):
     print("   ".join(total))
 
 
-def main(per_decade=3, seeds=12):
+SETS = {
+    "tuning": tasks.tuning_tasks,
+    "report": lambda: [*tasks.report_tasks(), *tasks.more_report_tasks()],
+    "later": tasks.halving_tasks,
+}
+
+
+def main(per_decade=4, seeds=12, *names):
     torch.set_num_threads(1)
-    sets = {
-        "tuning": tasks.tuning_tasks(),
-        "report": [*tasks.report_tasks(), *tasks.more_report_tasks()],
-    }
     grids = {
-        name: [train(trial, per_decade, seeds) for trial in trials] for name, trials in sets.items()
+        name: [train(trial, int(per_decade), int(seeds)) for trial in SETS[name]()]
+        for name in names or SETS
     }
-    grids["all"] = [*grids["tuning"], *grids["report"]]
     for rule, keep in RULES.items():
         for name, found in grids.items():
             print(f"\n{rule}, {name} tasks, {per_decade} rates per decade, {seeds} seeds")
@@ -161,4 +165,4 @@ def main(per_decade=3, seeds=12):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

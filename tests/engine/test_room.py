@@ -37,7 +37,8 @@ def large(kind, width=512, count=2, **changes):
 def test_what_lasts_is_weights_gradients_and_what_the_optimizer_keeps(kind, kept):
     found = needed(Job(large(kind), [(1e-3, 0)]), CPU)
     assert found.lasting == pytest.approx((2 + kept) * 2 * MB, rel=0.01)
-    assert found.lasting + MB < found.peak < found.lasting + 8 * MB
+    passing = found.peak - found.lasting - room.COPIES * 2 * MB  # of what backward reads, mostly
+    assert MB < passing < 8 * MB
 
 
 def test_the_peak_grows_with_what_is_kept_for_backward():

@@ -47,17 +47,17 @@ def grid(low: float, high: float, per_decade: int = 3) -> tuple[float, ...]:
     return (low, *(float(f"{rate:.6g}") for rate in rates[1:-1]), high)
 
 
-def default_grid(usual: float) -> tuple[float, ...]:
+def default_grid(usual: float, per_decade: int = 3) -> tuple[float, ...]:
     """Return the rates that are tried by default, from the usual rate of the optimizer.
 
-    Three decades below it to three above, but not above 10; three for each decade.
+    Three decades below it to three above, but not above 10.
 
     Example:
         >>> default_grid(1e-3)[0], default_grid(1e-3)[-1], default_grid(0.1)[-1]
         (1e-06, 1.0, 10.0)
     """
     low, high = (float(f"{end:.3g}") for end in (usual / 1e3, min(usual * 1e3, 10.0)))
-    return grid(low, high, per_decade=3)
+    return grid(low, high, per_decade)
 
 
 def midpoints(lrs: Sequence[float], best: float) -> tuple[float, ...]:

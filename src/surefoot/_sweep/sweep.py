@@ -84,8 +84,8 @@ def sweep(
 
     Args:
         trial: how to build and train; with ``over``, a function of the settings that returns it.
-        lrs: learning rates > 0; by default three for each decade, from a thousandth of the
-            optimizer's usual rate to a thousand times it, but not above 10.
+        lrs: learning rates > 0; by default three for each decade (four with ``keep``), from a
+            thousandth of the optimizer's usual rate to a thousand times it, but not above 10.
         over: values of settings, such as ``{"batch_size": [32, 128]}``: one sweep for each
             combination, by ``trial(batch_size=32)`` and so on.
         seeds: how many seeds, ≥ 1: ``trial.seed``, ``trial.seed + 1``, …
@@ -155,7 +155,8 @@ def sweep(
 
     def one(made: Trial, tell: ProgressOption) -> Sensitivity:
         nonlocal rates
-        rates = rates or _default_lrs(made)  # those of the first, so that all have one axis
+        # those of the first, so that all have one axis
+        rates = rates or _default_lrs(made, options.keep)
         return _sweep_one(made, replace(options, lrs=rates), tell)
 
     return sweep_over(cast("MakeTrial", trial), over, one, progress)
@@ -178,7 +179,7 @@ class _Options:
 
 def _sweep_one(trial: Trial, options: _Options, progress: ProgressOption) -> Sensitivity:
     started = time.perf_counter()
-    usual = _default_lrs(trial)
+    usual = _default_lrs(trial, options.keep)
     rates = options.lrs or usual
     every = range(trial.seed, trial.seed + options.seeds)
     job = Job(
@@ -246,8 +247,8 @@ def _interrupted(
     )
 
 
-def _default_lrs(trial: Trial) -> tuple[float, ...]:
-    return default_grid(groups.default_lr(check_rates(trial)))
+def _default_lrs(trial: Trial, keep: int | None) -> tuple[float, ...]:
+    return default_grid(groups.default_lr(check_rates(trial)), 3 if keep is None else 4)
 
 
 def _refined(

@@ -24,6 +24,10 @@ SHARE = 0.8
 FASTEST = 1e11
 """Bytes that a CPU writes in a second, at most: an update that is quick needs little memory."""
 
+COPIES = 2
+"""So many copies of its weights a member needs for a moment in a stack, beside what it needs alone:
+stacked products copy weights and their gradients to another order of memory."""
+
 LEAST = 8
 """Where fewer members fit, they are not stacked: the check before that holds six or seven."""
 
@@ -31,7 +35,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 class Room(NamedTuple):
-    """What a member needs, in bytes."""
+    """What a member of a stack needs, in bytes."""
 
     peak: int
     """At the most, in the middle of an update."""
@@ -89,7 +93,9 @@ def needed(job: Job, device: torch.device) -> Room | None:
     with suppress(Exception), _watched(device) as seen:
         training = Training(job.trial, lr, seed, batches)
         training.advance(2, lambda _: 1.0)
-        return Room(*seen())
+        peak, lasting = seen()
+        weights = sum(p.numel() * p.element_size() for p in training.model.parameters())
+        return Room(peak + COPIES * weights, lasting)
     return None
 
 
