@@ -1,12 +1,16 @@
 """On a GPU: restore is bitwise there too, and what is measured is fetched in blocks."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 from torch import nn
 
 import surefoot as sf
+from surefoot._engine.backends._backend import Job
+from surefoot._engine.backends.fused import Shard
+from surefoot._engine.backends.room import needed
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 
@@ -121,3 +125,48 @@ def test_watch_adds_no_synchronisation_per_update(tmp_path):
     log = sf.read(watch.path)
     assert len(log["loss"]) == len(log["grad_norm"]) == len(log["update_ratio"]) == 10
     assert log["lr"].values.tolist() == [1e-3] * 10
+
+
+def sums():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(64, 10, generator=generator)
+    targets = inputs.sum(dim=1, keepdim=True).tanh()
+    return sf.Trial(
+        model=lambda: nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 1)),
+        optimizer=lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9),
+        loss=nn.functional.mse_loss,
+        train=[(inputs[i : i + 16], targets[i : i + 16]) for i in range(0, 64, 16)],
+        steps=30,
+        device="cuda",
+    )
+
+
+LRS = [1e-3, 1e-2, 0.1]
+
+
+@pytest.mark.parametrize("backend", ["fused", "compiled", "auto"])
+def test_stacked_members_train_as_those_of_the_loop(backend):
+    alone = sf.sweep(sums(), LRS, seeds=2, backend="loop").members
+    found = sf.sweep(sums(), LRS, seeds=2, backend=backend).members
+    for one, other in zip(alone, found, strict=True):
+        assert other.curve.values == pytest.approx(one.curve.values, rel=1e-3)
+
+
+def test_updates_of_a_stack_wait_for_nothing():
+    shard = Shard(Job(sums(), [(lr, 0) for lr in LRS]), LRS, 0)
+    shard.advance(2)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        shard.advance(10)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert shard.updates == 12
+
+
+def test_memory_of_a_member_is_what_the_allocator_says():
+    trial = dataclasses.replace(sums(), model=lambda: nn.Linear(10, 2**18))
+    trial = dataclasses.replace(trial, loss=lambda output, _: output.square().mean())
+    found = needed(Job(trial, [(1e-3, 0)]), torch.device("cuda"))
+    weights = 4 * 11 * 2**18
+    assert found.lasting == pytest.approx(3 * weights, rel=0.1)
+    assert found.peak > found.lasting
