@@ -9,7 +9,7 @@ from torch import nn, optim
 from torch.nn import functional as F
 
 import surefoot as sf
-from surefoot._engine.backends import fused
+from surefoot._engine.backends import fused, pilot
 from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.fused import Shard, finish
 from surefoot._engine.backends.pilot import Choice, Pilot
@@ -110,6 +110,7 @@ def test_where_the_stack_cannot_be_cut_it_goes_on_whole(monkeypatch):
 
 def test_progress_is_whole_and_auto_trains_none_of_them_again(monkeypatch):
     kept, told = sizes(monkeypatch), []
+    monkeypatch.setattr(pilot, "WORTH_STACKING", math.inf)
     monkeypatch.setattr(
         Pilot, "_cost", lambda self, choice, _: 0.0 if choice == Choice("fused") else math.inf
     )

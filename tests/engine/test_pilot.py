@@ -305,3 +305,28 @@ def test_workers_tell_which_kind_of_stack_they_compiled():
     waiting = [Experience.of(job, stack, count, workers=True).waiting for count in (2, 3, 4)]
     assert waiting[0] == 0.0
     assert all(waiting[1:])
+
+
+def test_a_stack_that_loses_is_neither_checked_nor_taken(monkeypatch):
+    monkeypatch.setattr(pilot, "check_agreement", lambda _: pytest.fail("it was checked"))
+    fixed(monkeypatch, {LOOP: 1e-3, FUSED: 2e-3})
+    engine = sf.sweep(make(), LRS, seeds=2, workers=1).engine
+    assert (engine.backend, "fused 2 ms" in engine.reason) == ("loop", True)
+
+
+def test_the_least_time_that_was_seen_is_believed():
+    known = Experience("kind")
+    seen = []
+    for seconds in (2.0, 1.0, 3.0, None, 4.0):
+        known.timed(seconds)
+        seen.append(known.seconds)
+    assert seen == [2.0, 1.0, 1.0, None, 4.0]
+
+
+def test_long_updates_are_timed_once_and_short_ones_several_times(monkeypatch):
+    job, made = Job(make(), [(0.1, 0)]), []
+    for limit, count in ((1e-9, 1), (1e9, 4)):
+        monkeypatch.setattr(pilot, "LONG", limit)
+        made.clear()
+        assert pilot._clock(job, made.append, 4) > 0
+        assert sum(made) == count

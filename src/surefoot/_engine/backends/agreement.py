@@ -18,7 +18,7 @@ from surefoot._engine.said import brief
 from surefoot._engine.training import Training
 from surefoot.errors import InputError
 
-__all__ = ["Sample", "check_agreement", "sample"]
+__all__ = ["Sample", "check_agreement", "refuse_leftovers", "sample"]
 
 UPDATES = 4
 """So many updates are compared."""
@@ -118,14 +118,10 @@ def check_agreement(alone: Sample) -> None:
 
     Raises:
         UnfitError: they differ, or the trial cannot be fused.
-        InputError: the trial keeps tensors where the loop then meets them.
     """
     if alone.hooked:  # in a stack no tensor says that it requires a gradient
         raise UnfitError("it gives tensors gradient hooks, which would not be called")
-    try:
-        _compare(alone)
-    finally:
-        _refuse_leftovers(alone)
+    _compare(alone)
 
 
 def _compare(alone: Sample) -> None:
@@ -152,8 +148,12 @@ def _compare(alone: Sample) -> None:
         raise UnfitError(reason(error)) from error
 
 
-def _refuse_leftovers(alone: Sample) -> None:
-    """Refuse a trial whose own code kept tensors of the stack where a training alone meets them."""
+def refuse_leftovers(alone: Sample) -> None:
+    """Refuse a trial whose own code kept tensors of a stack where a training alone meets them.
+
+    Raises:
+        InputError: it did.
+    """
     job = alone.job
     lr = job.members[0][0]
     training = Training(job.trial, lr, alone.seed, job.batches[alone.seed])

@@ -1,7 +1,7 @@
 """Which backend runs a job, and why."""
 
 from surefoot._engine.backends._backend import Job, Report, UnfitError
-from surefoot._engine.backends.agreement import check_agreement, sample
+from surefoot._engine.backends.agreement import check_agreement, refuse_leftovers, sample
 from surefoot._engine.backends.fused import Fused
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.pilot import PILOT, Pilot
@@ -47,7 +47,10 @@ def _run(
     try:
         alone = sample(job)
         job, said = fitted(job, alone.seconds)
-        check_agreement(alone)
+        try:
+            check_agreement(alone)
+        finally:
+            refuse_leftovers(alone)
         engine = Engine(backend, "; ".join(["asked for", *said]))
         compiled = backend == "compiled"
         trained: Fused | Processes = Fused(compiled=compiled)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 from contextlib import suppress
@@ -111,6 +112,13 @@ class Experience:
         """
         self.compiling = min(seconds, max(2.0, seconds / 4))
         _here.compile(self.key)
+
+    def timed(self, seconds: float | None) -> None:
+        """Note what a member's update took; the least that was ever seen is believed.
+
+        A machine that is busy makes it longer, nothing makes it shorter.
+        """
+        self.seconds = min(self.seconds or math.inf, seconds) if seconds else seconds
 
     @staticmethod
     def compiled_there(key: str) -> None:

@@ -122,7 +122,7 @@ def remember(shard: "Shard", seconds: float) -> None:
         known = Experience.of(shard.job, shard.stack)
         if shard.compiled.seconds:
             known.compiled(shard.compiled.seconds)
-        known.seconds = None if shard.refusal else max(0.0, seconds)
+        known.timed(None if shard.refusal else max(0.0, seconds))
         known.keep()
 
 

@@ -10,7 +10,12 @@ from typing import NamedTuple
 import torch
 
 from surefoot._engine.backends._backend import Job, Report, UnfitError, cut, shards
-from surefoot._engine.backends.agreement import Sample, check_agreement, sample
+from surefoot._engine.backends.agreement import (
+    Sample,
+    check_agreement,
+    refuse_leftovers,
+    sample,
+)
 from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.fused import Fused, Shard, Shards, finish, remember
 from surefoot._engine.backends.loop import Loop
@@ -18,12 +23,16 @@ from surefoot._engine.backends.parcel import Way
 from surefoot._engine.backends.processes import Processes, parts, ready, worker_count
 from surefoot._engine.backends.room import fitted
 from surefoot._engine.halving import halve, rungs
+from surefoot._engine.training import Training
 from surefoot.records import Engine, Member
 
 __all__ = ["PILOT", "Pilot"]
 
 PILOT = 4
 """Updates of the loop that are timed, and of a stack in each of its ways."""
+
+LONG = 0.05
+"""Seconds of an update that is timed alone, for it is timed well enough."""
 
 STARTING = 4.0
 """Seconds until new worker processes are up and hold the trial."""
@@ -106,27 +115,31 @@ class Pilot:
             self._refusals.append(f"it cannot be fused: {error}")
             return
         self._note(Choice("loop"), alone.seconds)
+        if self._workers > 1:
+            self._note(Choice("loop", self._workers), self._with_one_thread(alone))
         try:
             self._job, said = fitted(self._job, alone.seconds)
             self._refusals += said
-            check_agreement(alone)
-            self._time_one_thread(alone)
-            self._time_stack()
+            try:
+                self._time_stack(_Check(alone))
+            finally:
+                refuse_leftovers(alone)
         except UnfitError as error:
             self._refusals.append(f"it cannot be fused: {error}")
-            self._time_one_thread(alone)
+            self._keep_to_the_loop()
 
-    def _time_one_thread(self, alone: Sample) -> None:
-        """Time a member of the sample as it would train in a worker process."""
-        running = [each for each in alone.trainings if each.finite]
-        if self._workers == 1 or not running:
-            return
-        factors = running[0].trial.factors(running[0].optimizer)
+    def _with_one_thread(self, alone: Sample) -> float:
+        """Return what an update of a member takes in the loop of a worker process."""
+        if torch.get_num_threads() == 1:
+            return alone.seconds
+        job, seed = self._job, alone.seed
+        training = Training(job.trial, alone.job.members[0][0], seed, job.batches[seed])
+        factors = job.trial.factors(training.optimizer)
+        training.advance(1, factors)
         with _one_thread():
-            seconds = _clock(self._job, lambda updates: running[0].advance(updates, factors), 2)
-        self._note(Choice("loop", self._workers), seconds)
+            return _clock(job, lambda updates: training.advance(updates, factors), 2)
 
-    def _time_stack(self) -> None:
+    def _time_stack(self, check: "_Check") -> None:
         seed, lrs = shards(self._job.members)[0]
         if len(lrs) == 1:
             raise UnfitError("each seed has one member")
@@ -134,16 +147,21 @@ class Pilot:
         shard = Shard(self._job, part, seed, to_compile=True)
         shard.advance(1)  # which sets things up
         self._time_shard("fused", shard)
+        fused, loop = (self._seconds[Choice(way)] for way in ("fused", "loop"))
+        is_worth_it = fused < WORTH_STACKING * loop
+        if is_worth_it:
+            check()
+        else:  # unchecked
+            self._costs = {each: cost for each, cost in self._costs.items() if each.way != "fused"}
         if self._job.keep is not None:  # each rung has another number of members to compile for
             return
-        fused, loop = (self._seconds[Choice(way)] for way in ("fused", "loop"))
-        if fused < WORTH_STACKING * loop:
-            self._compile("compiled", shard, fused / QUICKER)
+        if is_worth_it:
+            self._compile("compiled", shard, fused / QUICKER, check)
         if min(s for each, s in self._seconds.items() if each.workers == 1) > loop / CLEAR:
             alone = Shard(self._job, lrs[:1], seed, to_compile=True)
-            self._compile("compiled alone", alone, loop / QUICKER_ALONE)
+            self._compile("compiled alone", alone, loop / QUICKER_ALONE, check)
 
-    def _compile(self, way: Way, shard: Shard, expected: float) -> None:
+    def _compile(self, way: Way, shard: Shard, expected: float, check: "_Check") -> None:
         """Compile a stack and time it, if what that wins will probably be more than it takes.
 
         What workers once needed for their part of it is believed without trying.
@@ -155,6 +173,8 @@ class Pilot:
         if self._workers > 1:
             self._waiting[spread] = there
             if there.seconds:
+                if self._cost(spread, there.seconds) < min(self._costs.values()):
+                    check()
                 self._note(spread, there.seconds)
         guess = here.seconds or expected
         predicted = [self._cost(Choice(way), guess)]
@@ -164,6 +184,7 @@ class Pilot:
         if here.waiting > won:
             here.missed(won)
             return
+        check()
         shard.compile()
         shard.advance(2)
         if shard.refusal:
@@ -194,8 +215,9 @@ class Pilot:
         seconds = _clock(self._job, shard.advance, min(PILOT, self._left(shard)))
         self._note(Choice(way), share * seconds)
         if self._workers > 1 and self._job.keep is None:
-            with _one_thread():
-                seconds = _clock(self._job, shard.advance, min(2, self._left(shard)))
+            if torch.get_num_threads() > 1:
+                with _one_thread():
+                    seconds = _clock(self._job, shard.advance, min(2, self._left(shard)))
             whole = way == "compiled alone" or len(shards(self._job.members)) % self._workers == 0
             self._note(Choice(way, self._workers), share * seconds * (1.0 if whole else UNEVEN))
 
@@ -256,7 +278,11 @@ class Pilot:
             self._costs = {each: cost for each, cost in self._costs.items() if each.workers == 1}
         else:
             self._refusals.append(f"it cannot be fused: {error}")
-            self._costs = {each: cost for each, cost in self._costs.items() if each.way == "loop"}
+            self._keep_to_the_loop()
+
+    def _keep_to_the_loop(self) -> None:
+        """Take no stack any more, here or in workers."""
+        self._costs = {each: cost for each, cost in self._costs.items() if each.way == "loop"}
 
     def _engine(self, choice: Choice) -> Engine:
         """Return the way taken, with what each was measured to take."""
@@ -294,13 +320,34 @@ def _one_thread() -> Generator[None]:
         torch.set_num_threads(threads)
 
 
+class _Check:
+    """Compares stacked members with those of the loop, when it is first called."""
+
+    def __init__(self, alone: Sample) -> None:
+        self._alone = alone
+        self._is_done = False
+
+    def __call__(self) -> None:
+        """Compare.
+
+        Raises:
+            UnfitError: they differ.
+        """
+        if not self._is_done:
+            check_agreement(self._alone)
+            self._is_done = True
+
+
 def _clock(job: Job, advance: Callable[[int], None], updates: int) -> float:
-    """Return the seconds of one update."""
+    """Return the seconds of one update: the mean of so many, but of one alone if that is long."""
     _wait_for(job)
-    started = time.perf_counter()
-    advance(updates)
-    _wait_for(job)
-    return (time.perf_counter() - started) / max(1, updates)
+    started, made = time.perf_counter(), 0
+    while made < updates and (made == 0 or time.perf_counter() - started < LONG):
+        step = 1 if made == 0 else updates - made
+        advance(step)
+        _wait_for(job)
+        made += step
+    return (time.perf_counter() - started) / max(1, made)
 
 
 def _wait_for(job: Job) -> None:
