@@ -156,12 +156,11 @@ def refuse_leftovers(alone: Sample) -> None:
     """
     job = alone.job
     lr = job.members[0][0]
-    training = Training(job.trial, lr, alone.seed, job.batches[alone.seed])
     try:
-        training.advance(1, lambda _: 1.0)
-    except RuntimeError as error:
-        if "vmap" not in str(error):
-            raise
+        Training(job.trial, lr, alone.seed, job.batches[alone.seed]).advance(1, lambda _: 1.0)
+    except Exception as error:
+        if "vmap" not in str(error):  # it is told of the member in which it is raised again
+            return
         raise InputError(
             "the trial keeps tensors from one update to the next outside of its model (in a "
             "closure or a global), where they mix members: keep them in a buffer of the model, or "

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -133,11 +133,13 @@ class Pilot:
         if torch.get_num_threads() == 1:
             return alone.seconds
         job, seed = self._job, alone.seed
-        training = Training(job.trial, alone.job.members[0][0], seed, job.batches[seed])
-        factors = job.trial.factors(training.optimizer)
-        training.advance(1, factors)
-        with _one_thread():
-            return _clock(job, lambda updates: training.advance(updates, factors), 2)
+        with suppress(Exception):  # what its own code raises is told of each member
+            training = Training(job.trial, alone.job.members[0][0], seed, job.batches[seed])
+            factors = job.trial.factors(training.optimizer)
+            training.advance(1, factors)
+            with _one_thread():
+                return _clock(job, lambda updates: training.advance(updates, factors), 2)
+        return alone.seconds
 
     def _time_stack(self, check: "_Check") -> None:
         seed, lrs = shards(self._job.members)[0]
