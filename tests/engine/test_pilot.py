@@ -12,6 +12,7 @@ from surefoot._engine.backends.experience import COMPILING, Experience
 from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.pilot import Choice, Pilot
 from surefoot._engine.backends.processes import Processes
+from tests.engine.test_compiled import counted
 from tests.engine.test_fused import REAL, STABLE, real
 from tests.engine.test_fused_odd import LRS, make
 
@@ -30,15 +31,7 @@ def fixed(monkeypatch, seconds):
 @pytest.fixture
 def graphs(monkeypatch):
     """Run graphs in torch instead of compiling them; return those that were to be compiled."""
-    seen = []
-
-    def lower(graph, _inputs, _count):
-        seen.append(graph)
-        return graph.forward
-
-    monkeypatch.setattr(compiled, "_lower", lower)
-    compiled._function.cache_clear()
-    yield seen
+    yield counted(monkeypatch)
     compiled._function.cache_clear()
 
 
