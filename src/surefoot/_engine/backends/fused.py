@@ -96,16 +96,16 @@ def finish(shard: "Shard", report: Report) -> list[Member]:
     """Train a shard to the end of its budget and return its members."""
     steps, begun, lrs = shard.job.trial.steps, shard.updates, list(shard.lrs)
     pace = Pace((steps - begun) * len(lrs), report)
-    spent, made = 0.0, 0
+    least = math.inf
     while shard.updates < steps and shard.finite:
         started, before, count = time.perf_counter(), shard.compiling, shard.stack.count
         updates = min(LOOK_EVERY, steps - shard.updates)
         shard.advance(updates, pace)
-        spent += time.perf_counter() - started - (shard.compiling - before)
-        made += updates * count
-        shard.let_lost_go(spent / made)
+        spent = time.perf_counter() - started - (shard.compiling - before)
+        least = min(least, spent / (updates * count))  # the machine may be busy now and then
+        shard.let_lost_go(least)
     if shard.stack.count == len(lrs) and shard.updates - begun > LOOK_EVERY:
-        remember(shard, spent / made)
+        remember(shard, least)
     members = sorted(shard.judge(), key=lambda member: lrs.index(member.lr))
     pace.finish(members)
     return members
