@@ -82,6 +82,8 @@ class Compiled:
             factor: of the schedule.
             gradients: computes them without compilation; returns the losses.
         """
+        if not self.refusal and self._begun:
+            self.refusal = self._function.refusal
         if not self.refusal and self._begun and self._function.sound:
             try:
                 return self._quickly(batches, factor)
@@ -95,9 +97,13 @@ class Compiled:
             self._begun = True
             return self._eagerly(factor, gradients)
         self._checks += 1
+        self._function.sound = False
         started = time.perf_counter()
         try:
             return self._checked(batches, factor, gradients)
+        except BaseException:  # what was compiled for it may be wrong, and is not to be met again
+            _function.cache_clear()
+            raise
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -142,7 +148,7 @@ class Compiled:
             else:
                 own, other = twin.grads, grads
             self.refusal = _difference(losses, compiled, grads, own, other)
-        self._function.sound = not self.refusal
+        self._function.sound, self._function.refusal = not self.refusal, self.refusal
         return losses
 
     @functools.cached_property
@@ -156,8 +162,9 @@ class Compiled:
         loss = self._trial.objective or self._trial.loss
         family = (
             *(getattr(loss, "__module__", ""), getattr(loss, "__qualname__", "")),
-            *(*self._stack.kinds, self._randomness, self._trial.clip_norm),
-            *(_kinds(self._parameters), _kinds(self._stack.buffers)),
+            *(*self._stack.kinds, self._stack.wiring, self._randomness, self._trial.clip_norm),
+            *(self._trial.accumulate, str(self._trial.autocast), str(self._trial.device)),
+            *(_kinds(self._parameters), _kinds(self._stack.buffers), _kinds(self._stack.frozen)),
             *(repr(group.options) + group.form.__name__ for group in self._groups),
             *((*group.names, _kinds(group.rates), _kinds(group.state)) for group in self._groups),
         )
@@ -269,7 +276,9 @@ class _Function:
         )
         self._may_compile = False
         self.sound = False
-        """Whether it was checked, and came out as without compilation."""
+        """Whether all that it was compiled for was checked, and came out as without compilation."""
+        self.refusal = ""
+        """Why it is not to be used, once something that it was compiled for came out otherwise."""
 
     def __call__(self, *args: Any) -> Any:
         """Call it as it was compiled.

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -150,6 +150,7 @@ class Shards:
             for seed, lrs in shards(job.members)
             for part in cut(lrs, job.together)
         ]
+        self._refusal = ""
         if compiled:
             for shard in self._shards:
                 shard.compile()
@@ -157,14 +158,15 @@ class Shards:
     @property
     def refusal(self) -> str:
         """Why a shard is not compiled although it should be; empty if each is."""
-        return next((shard.refusal for shard in self._shards if shard.refusal), "")
+        refusals = (shard.refusal for shard in self._shards if shard.refusal)
+        return self._refusal or next(refusals, "")
 
     def advance(self, update: int, reached: Reached) -> None:
         for shard in self._shards:
             pace = Pace((update - shard.updates) * len(shard.lrs), self._report)
             while shard.updates < update and shard.finite:
                 shard.advance(min(LOOK_EVERY, update - shard.updates), pace)
-                if shard.compiled is None:
+                if shard.compiled is None or shard.refusal:
                     shard.let_lost_go()
             members = shard.judge()
             pace.finish([])
@@ -173,6 +175,7 @@ class Shards:
                 reached(member)
 
     def keep(self, members: Sequence[tuple[float, int]]) -> None:
+        self._refusal = self.refusal  # also of shards that end here
         going = set(members)
         kept: list[Shard] = []
         for shard in self._shards:
@@ -246,8 +249,13 @@ class Shard:
             self._updates = Quick(self.stack.parameters, model, optimizer, base)
 
     def compile(self) -> None:
-        """Make all further updates compiled, as far as that goes; see :attr:`refusal`."""
+        """Make all further updates compiled, as far as that goes; see :attr:`refusal`.
+
+        What was refused stays so.
+        """
+        refusal = self.refusal
         self.compiled = Compiled(self.job.trial, self.stack, self._updates, self.job.randomness)
+        self.compiled.refusal = refusal
 
     @property
     def compiling(self) -> float:
@@ -319,16 +327,22 @@ class Shard:
 
         Raises:
             UnfitError: the model or an optimizer holds the stacks in a way that cannot be
-                followed; nothing was done.
+                followed, or there is no memory for others.
         """
-        self.stack.check_kept()
-        self._updates.check_kept()
-        self.stack.keep(indexes)
-        self._updates.keep(self.stack.parameters, indexes)
+        self._check_kept()
+        try:
+            self.stack.keep(indexes)
+            self._updates.keep(self.stack.parameters, indexes)
+        except Exception as error:
+            raise UnfitError(reason(error)) from error
         self._history = [losses[list(indexes)] for losses in self._history]
         self.lrs = [self.lrs[index] for index in indexes]
         if self.compiled is not None:
             self.compile()
+
+    def _check_kept(self) -> None:
+        self.stack.check_kept()
+        self._updates.check_kept()
 
     def let_lost_go(self, seconds: float = 0.0) -> None:
         """Let members go that are not finite any more, where it pays and changes nothing else.
@@ -348,9 +362,12 @@ class Shard:
             for lr, curve, is_finite in ended
             if not is_finite
         ]
-        with suppress(UnfitError):
-            self.keep(going)
-            self._gone += lost
+        try:
+            self._check_kept()
+        except UnfitError:
+            return
+        self.keep(going)
+        self._gone += lost
 
     def _pays(self, going: int, seconds: float) -> bool:
         """Return whether going on with fewer members saves more than compiling for them costs."""

@@ -131,8 +131,8 @@ def _settle(trial: Trial) -> None:
     """Let ``__main__`` hold what functions of the sender's say is there: torch.compile looks."""
     for part in vars(trial).values():
         if getattr(part, "__module__", "") == "__main__":
-            function = part.__init__ if isinstance(part, type) else part
-            names = getattr(function, "__globals__", {})
+            kind = part if isinstance(part, type) else type(part)
+            names = getattr(part, "__globals__", getattr(kind.__init__, "__globals__", {}))
             vars(sys.modules["__main__"]).update(
                 {name: value for name, value in names.items() if not name.startswith("__")}
             )

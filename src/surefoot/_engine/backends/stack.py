@@ -41,6 +41,11 @@ class Stack:
         self._model = model
         self._fresh = copy.deepcopy(model)
         self._places = _places(model)
+        self.wiring = tuple((place.key, place.name) for place in self._places)
+        """Which tensor is where, in the order of the modules; tied ones have one name."""
+        self.frozen = {
+            name: each for name, each in model.named_parameters() if not each.requires_grad
+        }
         self.count = count
         self.kinds = [type(each).__qualname__ for each in model.modules()]
         self.buffers = {name: _repeated(each, count) for name, each in model.named_buffers()}
