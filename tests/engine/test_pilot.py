@@ -90,8 +90,7 @@ def test_workers_compile_at_the_latest_when_sweeps_lost_what_it_takes(monkeypatc
     monkeypatch.setattr(pilot, "ready", lambda: 2)
     fixed(monkeypatch, {FUSED: 0.2, COMPILED: 0.19, Choice("compiled", 2): 0.1})
     job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS])
-    stack = Shard(job, LRS, 0, to_compile=True).stack
-    workers = Experience.of(job, stack, workers=True)
+    workers = Shard(job, LRS, 0, to_compile=True).experience(workers=True)
     workers.seconds, workers.compiling = 0.1, 80.0  # each sweep loses 35 s
     workers.keep()
     waiting = [80.0]
@@ -200,8 +199,7 @@ def test_what_workers_needed_before_is_believed_without_compiling_here(monkeypat
     monkeypatch.setattr(pilot, "ready", lambda: 2)
     fixed(monkeypatch, {FUSED: 0.5, COMPILED: 0.5, Choice("compiled", 2): 0.4})
     job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS])
-    stack = Shard(job, LRS, 0, to_compile=True).stack
-    workers = Experience.of(job, stack, workers=True)
+    workers = Shard(job, LRS, 0, to_compile=True).experience(workers=True)
     workers.seconds, workers.compiling = 0.4, 1.0
     workers.keep()
     for waiting in (1.0, 0.0):
@@ -293,9 +291,9 @@ def test_what_is_not_worth_choosing_for_goes_through_the_loop_and_says_why(steps
 def test_workers_tell_which_kind_of_stack_they_compiled():
     trial = real(**REAL["a batch changed in place"])  # which cannot be traced, so that it is quick
     job = Job(trial, [(lr, 0) for lr in STABLE])
-    stack = Shard(job, STABLE, 0, to_compile=True).stack
+    stack = Shard(job, STABLE, 0, to_compile=True)
     Processes(2, "compiled").run(job, lambda *_: None)
-    waiting = [Experience.of(job, stack, count, workers=True).waiting for count in (2, 3, 4)]
+    waiting = [stack.experience(count, workers=True).waiting for count in (2, 3, 4)]
     assert waiting[0] == 0.0
     assert all(waiting[1:])
 

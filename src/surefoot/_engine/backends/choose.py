@@ -46,13 +46,13 @@ def _run(
         return Processes(workers).run(job, report), engine
     try:
         alone = sample(job)
-        job, said = fitted(job, alone.seconds)
+        compiled = backend == "compiled"
+        job, said = fitted(job, alone.seconds, compiled=compiled)
         try:
             check_agreement(alone)
         finally:
             refuse_leftovers(alone)
         engine = Engine(backend, "; ".join(["asked for", *said]))
-        compiled = backend == "compiled"
         trained: Fused | Processes = Fused(compiled=compiled)
         if workers is not None and workers > 1:
             trained = Processes(workers, "compiled" if compiled else "fused")

@@ -7,7 +7,7 @@ import os
 import platform
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,13 +15,46 @@ from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.stack import Stack
 from surefoot._engine.batches import map_leaves
 
-__all__ = ["Experience"]
+__all__ = ["Experience", "Kind"]
 
 COMPILING = 4.0, 1.0
 """Seconds that compiling takes, for a trial of which nothing is known, and for each parameter."""
 
 MOST = 1000
 """Kinds of trials that are remembered."""
+
+
+class Kind(NamedTuple):
+    """What tells stacks apart whose speed says nothing of each other, but for how many members."""
+
+    said: str
+    parameters: int
+    """How many tensors are trained."""
+
+    @classmethod
+    def of(cls, job: Job, stack: Stack, optimizer: torch.optim.Optimizer, batch: Any) -> "Kind":
+        """Return the kind of a stack.
+
+        Args:
+            job: what is trained.
+            stack: the members' tensors.
+            optimizer: that of one of them.
+            batch: the first of its training.
+        """
+        trial = job.trial
+        loss = trial.objective or trial.loss
+        options = [
+            {key: value for key, value in group.items() if key not in ("params", "lr")}
+            for group in optimizer.param_groups
+        ]
+        said = (
+            [(name, tuple(each.shape[1:]), each.dtype) for name, each in stack.parameters.items()],
+            (stack.kinds, getattr(loss, "__qualname__", ""), _shapes(batch)),
+            (type(optimizer).__qualname__, options),
+            (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
+            (str(trial.device), torch.__version__, platform.processor()),
+        )
+        return cls(repr(said), len(stack.parameters))
 
 
 class _Place:
@@ -65,30 +98,17 @@ class Experience:
         """Of a member's update when compiled; 0 if it is not known, None if it cannot be."""
 
     @classmethod
-    def of(
-        cls, job: Job, stack: Stack, count: int | None = None, *, workers: bool = False
-    ) -> "Experience":
-        """Return what is known of jobs with such a stack.
+    def of(cls, kind: Kind, count: int, *, workers: bool = False) -> "Experience":
+        """Return what is known of stacks of a kind.
 
         Args:
-            job: what is trained.
-            stack: the stack, or one that differs from it in the number of its members only.
-            count: how many members; None is as many as the stack has.
-            workers: whether it is trained in worker processes, which have one thread.
+            kind: the kind.
+            count: how many members they have.
+            workers: whether they are trained in worker processes, which have one thread.
         """
-        trial = job.trial
-        loss = trial.objective or trial.loss
-        seed = next(iter(job.batches), job.members[0][1])
-        parts = (
-            [(name, tuple(each.shape[1:]), each.dtype) for name, each in stack.parameters.items()],
-            (stack.kinds, getattr(loss, "__qualname__", ""), count or stack.count),
-            _shapes(job.batches[seed][0]),
-            (job.exact, job.randomness, trial.accumulate, trial.clip_norm, str(trial.autocast)),
-            (str(trial.device), 1 if workers else torch.get_num_threads()),
-            (torch.__version__, platform.processor()),
-        )
-        key = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-        return cls(key, len(stack.parameters), workers=workers)
+        said = (kind.said, count, 1 if workers else torch.get_num_threads())
+        key = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+        return cls(key, kind.parameters, workers=workers)
 
     @property
     def waiting(self) -> float:
@@ -130,8 +150,20 @@ class Experience:
         """Note that the workers are gone, and what they compiled with them."""
         _there.compiled.clear()
 
+    def remember(self, compiling: float, seconds: float | None) -> None:
+        """Note and keep how long a stack took to compile here, and how quick it then was.
+
+        Args:
+            compiling: seconds; 0 if it was compiled already.
+            seconds: of a member's update, None if it cannot be compiled.
+        """
+        if compiling:
+            self.compiled(compiling)
+        self.timed(seconds)
+        self.keep()
+
     def keep(self) -> None:
-        """Remember it; where nothing can be written, do without."""
+        """Write it down; where nothing can be written, do without."""
         known = _read()
         known.pop(self.key, None)
         known[self.key] = {"compiling": self.compiling, "seconds": self.seconds}

@@ -20,7 +20,7 @@ from surefoot._engine.backends._backend import (
     shards,
 )
 from surefoot._engine.backends.compiled import Compiled
-from surefoot._engine.backends.experience import Experience
+from surefoot._engine.backends.experience import Experience, Kind
 from surefoot._engine.backends.loop import Pace, as_member, release
 from surefoot._engine.backends.refusals import reason, refuse
 from surefoot._engine.backends.stack import Stack
@@ -32,7 +32,7 @@ from surefoot._engine.training import DETACHED, first_change, judge, sums
 from surefoot.errors import InputError
 from surefoot.records import Member
 
-__all__ = ["Fused", "Shard", "Shards", "finish", "remember"]
+__all__ = ["Fused", "Shard", "Shards", "finish"]
 
 LOOK_EVERY = 50
 """After so many updates it is looked which members are still finite."""
@@ -83,47 +83,43 @@ class Fused:
         members: list[Member] = []
         for seed, lrs in shards(job.members):
             for part in cut(lrs, 1 if self._alone else job.together):
-                shard = Shard(job, part, seed, to_compile=self._compiled)
-                if self._compiled:
-                    shard.compile()
-                members += finish(shard, report)
-                self.refusal = self.refusal or shard.refusal
+                members += self._train(job, part, seed, report)  # and its memory is free again
             job.batches[seed].forget()
+        return members
+
+    def _train(self, job: Job, lrs: Sequence[float], seed: int, report: Report) -> list[Member]:
+        shard = Shard(job, lrs, seed, to_compile=self._compiled)
+        if self._compiled:
+            shard.compile()
+        members = finish(shard, report)
+        self.refusal = self.refusal or shard.refusal
         return members
 
 
 def finish(shard: "Shard", report: Report) -> list[Member]:
-    """Train a shard to the end of its budget and return its members."""
+    """Train a shard to the end of its budget and return its members.
+
+    How long a compiled one took is remembered for the next sweep.
+    """
     steps, begun, lrs = shard.job.trial.steps, shard.updates, list(shard.lrs)
     pace = Pace((steps - begun) * len(lrs), report)
-    least = math.inf
-    while shard.updates < steps and shard.finite:
-        started, before, count = time.perf_counter(), shard.compiling, shard.stack.count
+    known, seen = shard.experience(), None
+    least, going = math.inf, shard.finite
+    while shard.updates < steps and going:
+        started, before, count = time.perf_counter(), shard.compiling, len(shard.lrs)
         updates = min(LOOK_EVERY, steps - shard.updates)
         shard.advance(updates, pace)
+        going = shard.finite  # for which the device must be done
         spent = time.perf_counter() - started - (shard.compiling - before)
         least = min(least, spent / (updates * count))  # the machine may be busy now and then
+        if count == len(lrs) and shard.compiled is not None:
+            seen = shard.compiling, None if shard.refusal else max(0.0, least)
         shard.let_lost_go(least)
-    if shard.stack.count == len(lrs) and shard.updates - begun > LOOK_EVERY:
-        remember(shard, least)
+    if seen is not None and shard.updates - begun > LOOK_EVERY:
+        known.remember(*seen)
     members = sorted(shard.judge(), key=lambda member: lrs.index(member.lr))
     pace.finish(members)
     return members
-
-
-def remember(shard: "Shard", seconds: float) -> None:
-    """Remember for the next sweep how long a stack took to compile, and how quick it then was.
-
-    Args:
-        shard: a compiled one.
-        seconds: of a member's update.
-    """
-    if shard.compiled is not None:
-        known = Experience.of(shard.job, shard.stack)
-        if shard.compiled.seconds:
-            known.compiled(shard.compiled.seconds)
-        known.timed(None if shard.refusal else max(0.0, seconds))
-        known.keep()
 
 
 class Shards:
@@ -239,6 +235,7 @@ class Shard:
             name for name, p in model.named_parameters() if p.requires_grad and id(p) in held
         ]
         self.stack = Stack(trial, model, count)
+        self._kind = Kind.of(self.job, self.stack, optimizer, self.job.batches[self.seed][0])
         self._frozen = [(name, p) for name, p in model.named_parameters() if not p.requires_grad]
         self._frozen_sums = sums(self._frozen)
         base = None if self.job.exact else self._quick_rates(model)
@@ -256,6 +253,15 @@ class Shard:
         refusal = self.refusal
         self.compiled = Compiled(self.job.trial, self.stack, self._updates, self.job.randomness)
         self.compiled.refusal = refusal
+
+    def experience(self, count: int | None = None, *, workers: bool = False) -> Experience:
+        """Return what is known of compiling such a stack.
+
+        Args:
+            count: how many members it has; None is as many as this one.
+            workers: whether it is trained in worker processes.
+        """
+        return Experience.of(self._kind, count or len(self.lrs), workers=workers)
 
     @property
     def compiling(self) -> float:
@@ -375,7 +381,7 @@ class Shard:
         if self.compiled is None or self.refusal:
             return left > 0
         saved = left * (len(self.lrs) - going) * seconds
-        return saved > WON_BACK * Experience.of(self.job, self.stack, count=going).waiting
+        return saved > WON_BACK * self.experience(going).waiting
 
     def curves(self) -> list[list[float]]:
         """Return the losses of each member, up to the first that is not finite."""

@@ -17,7 +17,7 @@ from surefoot._engine.backends.agreement import (
     sample,
 )
 from surefoot._engine.backends.experience import Experience
-from surefoot._engine.backends.fused import Fused, Shard, Shards, finish, remember
+from surefoot._engine.backends.fused import Fused, Shard, Shards, finish
 from surefoot._engine.backends.loop import Loop
 from surefoot._engine.backends.parcel import Way
 from surefoot._engine.backends.processes import Processes, parts, ready, worker_count
@@ -82,6 +82,7 @@ class Pilot:
         on_cpu = torch.device(job.trial.device or "cpu").type == "cpu"
         most = (workers or worker_count()) if on_cpu else 1
         self._workers = min(most, len(job.members))
+        self._up = ready() >= self._workers
         self._shards: dict[Way, Shard] = {}
         self._seconds: dict[Choice, float] = {}
         """Of each way what an update of a member takes, other members included."""
@@ -97,6 +98,8 @@ class Pilot:
         Raises:
             InputError: the trial itself is wrong.
         """
+        if not self._up:
+            Experience.end_of_workers()
         self._measure()
         while True:
             choice = min(self._costs, key=self._costs.__getitem__)
@@ -118,7 +121,7 @@ class Pilot:
         if self._workers > 1:
             self._note(Choice("loop", self._workers), self._with_one_thread(alone))
         try:
-            self._job, said = fitted(self._job, alone.seconds)
+            self._job, said = fitted(self._job, alone.seconds, compiled=self._job.keep is None)
             self._refusals += said
             try:
                 self._time_stack(_Check(alone))
@@ -168,7 +171,7 @@ class Pilot:
 
         What workers once needed for their part of it is believed without trying.
         """
-        here = Experience.of(self._job, shard.stack)
+        here = shard.experience()
         spread, there = Choice(way, self._workers), self._there(way, shard)
         if self._left(shard) < 4 * PILOT or here.seconds is None:
             return
@@ -192,8 +195,8 @@ class Pilot:
         if shard.refusal:
             self._refusals.append(f"it is not compiled: {shard.refusal}")
         else:
-            self._time_shard(way, shard)
-        remember(shard, self._seconds.get(Choice(way), 0.0))
+            self._time_shard(way, shard, spread=there.seconds == 0.0)
+        here.remember(shard.compiling, None if shard.refusal else self._seconds[Choice(way)])
 
     def _note_missed(self, taken: Choice) -> None:
         """Note what was lost because workers would first have had to compile."""
@@ -205,18 +208,18 @@ class Pilot:
         """Return what is known of the part that a worker trains of a stack."""
         own = len(shards(self._job.members)[0][1])
         part = 1 if way == "compiled alone" else -(-own // parts(self._job, own, self._workers))
-        return Experience.of(self._job, shard.stack, count=part, workers=True)
+        return shard.experience(part, workers=True)
 
     def _left(self, shard: Shard) -> int:
         return self._job.trial.steps - shard.updates
 
-    def _time_shard(self, way: Way, shard: Shard) -> None:
-        """Time a stack, as it is and as it would be in a process with one thread."""
+    def _time_shard(self, way: Way, shard: Shard, *, spread: bool = True) -> None:
+        """Time a stack, as it is and, if asked, as it would be in a process with one thread."""
         self._shards[way] = shard
         share = 1.0 / len(shard.lrs)
         seconds = _clock(self._job, shard.advance, min(PILOT, self._left(shard)))
         self._note(Choice(way), share * seconds)
-        if self._workers > 1 and self._job.keep is None:
+        if spread and self._workers > 1 and self._job.keep is None:
             if torch.get_num_threads() > 1:
                 with _one_thread():
                     seconds = _clock(self._job, shard.advance, min(2, self._left(shard)))
@@ -233,15 +236,14 @@ class Pilot:
         training = self._updates * seconds / choice.workers
         if choice.workers == 1:
             return training
-        up = ready() >= choice.workers
-        if not up:
-            Experience.end_of_workers()
         waiting = self._waiting[choice].waiting if choice in self._waiting else 0.0
-        return training + waiting + (SENDING if up else STARTING)
+        return training + waiting + (SENDING if self._up else STARTING)
 
     def _go_on(self, choice: Choice) -> list[Member]:
         """Train the rest of the job."""
         way, workers = choice
+        for other in self._shards.keys() - ({way} if workers == 1 else set()):
+            del self._shards[other]  # frees its memory
         if workers > 1:
             spread = Processes(workers, way)
             members = spread.run(self._job, self._report)
@@ -250,26 +252,30 @@ class Pilot:
             return members
         if way == "loop":
             return Loop().run(self._job, self._report)
-        shard = self._shards.pop(way)
-        self._shards.clear()  # frees their memory
-        if way == "fused":
-            shard.compiled = None
         if self._job.keep is not None:
-            return self._halve(shard)
-        self._report(shard.updates * len(shard.lrs), [])
-        members = finish(shard, self._report)
+            first = min(rungs(self._job.trial.steps))
+            cohort = Shards(self._job, self._report, self._begun(way, first))
+            return halve(cohort, self._job, self._report)
+        members = self._finish(way)
         trained = {(member.lr, member.seed) for member in members}
         rest = [each for each in self._job.members if each not in trained]
         backend = Fused(compiled=way != "fused", alone=way == "compiled alone")
         return members + backend.run(replace(self._job, members=rest), self._report)
 
-    def _halve(self, shard: Shard) -> list[Member]:
-        """Halve the job; the stack of the pilot counts, unless it is beyond the first rung."""
-        first = min(rungs(self._job.trial.steps))
-        begun = shard if shard.updates <= first else None
-        if begun is not None:
-            self._report(shard.updates * len(shard.lrs), [])
-        return halve(Shards(self._job, self._report, begun), self._job, self._report)
+    def _finish(self, way: Way) -> list[Member]:
+        """Train what the pilot has begun to its end."""
+        shard = self._begun(way, self._job.trial.steps)
+        return [] if shard is None else finish(shard, self._report)
+
+    def _begun(self, way: Way, most: int) -> Shard | None:
+        """Give away the stack of the pilot, whose updates count; None if they are too many."""
+        shard = self._shards.pop(way, None)
+        if shard is None or shard.updates > most:
+            return None
+        if way == "fused":
+            shard.compiled = None
+        self._report(shard.updates * len(shard.lrs), [])
+        return shard
 
     def _give_up(self, choice: Choice, error: UnfitError) -> None:
         """Do without a way that failed after all; what it trained does not count."""

@@ -28,6 +28,10 @@ COPIES = 2
 """So many copies of its weights a member needs for a moment in a stack, beside what it needs alone:
 stacked products copy weights and their gradients to another order of memory."""
 
+CHECKING = 4
+"""So many copies of its weights, and all that lasts once more, it needs while a compiled update is
+checked: a twin of the stack is updated, and compared with it."""
+
 LEAST = 8
 """Where fewer members fit, they are not stacked: the check before that holds six or seven."""
 
@@ -41,33 +45,42 @@ class Room(NamedTuple):
     """At the most, in the middle of an update."""
     lasting: int
     """Between two updates: weights, gradients, what its optimizer keeps."""
+    weights: int
+
+    @property
+    def checked(self) -> int:
+        """At the most, where an update is made both ways, compiled and not."""
+        return self.peak + self.lasting + CHECKING * self.weights
 
 
-def fitted(job: Job, seconds: float) -> tuple[Job, list[str]]:
+def fitted(job: Job, seconds: float, *, compiled: bool) -> tuple[Job, list[str]]:
     """Return the job with what fits into memory noted, and what to tell the user about that.
 
     Args:
         job: what is trained.
         seconds: what an update of a member takes.
+        compiled: whether stacks may come to be compiled.
 
     Raises:
         UnfitError: too few members fit.
     """
-    most = most_at_once(job, seconds)
-    if most is not None and most < LEAST:
+    most = most_at_once(job, seconds, compiled=compiled)
+    if most is None:
+        return job, []
+    if most < LEAST:
         raise UnfitError(f"{most} of its members fit into memory at once, which is too few")
     largest = max(len(lrs) for _, lrs in shards(job.members))
-    few = most is not None and most < largest
-    said = [f"no more than {most} members at once, for memory"] if few else []
-    return replace(job, together=most), said
+    said = [f"no more than {most} members at once, for memory"] if most < largest else []
+    return replace(job, together=most if most < len(job.members) else None), said
 
 
-def most_at_once(job: Job, seconds: float) -> int | None:
-    """Return how many members a stack may have for all to fit into memory; None if all may.
+def most_at_once(job: Job, seconds: float, *, compiled: bool) -> int | None:
+    """Return how many members of a job fit into memory at once; None if that is no question.
 
     Args:
         job: what is trained; with ``keep`` all of its members stay in memory from rung to rung.
         seconds: what an update of a member takes.
+        compiled: whether they may come to be compiled.
     """
     device = torch.device(job.trial.device or "cpu")
     free, count = SHARE * _free(device), len(job.members)
@@ -76,9 +89,9 @@ def most_at_once(job: Job, seconds: float) -> int | None:
     room = needed(job, device)
     if room is None:
         return None
+    peak = room.checked if compiled else room.peak
     lasting = 0 if job.keep is None else room.lasting
-    most = (free - lasting * count) / max(1, room.peak - lasting)
-    return None if most >= count else max(1, int(most))
+    return max(1, int((free - lasting * count) / max(1, peak - lasting)))
 
 
 def needed(job: Job, device: torch.device) -> Room | None:
@@ -88,15 +101,20 @@ def needed(job: Job, device: torch.device) -> Room | None:
     """
     lr, seed = job.members[0]
     batches = job.batches[seed]
-    for number in range(2 * job.trial.accumulate):
-        _ = batches[number]
+    shared = max(map(_size, (batches[number] for number in range(2 * job.trial.accumulate))))
     with suppress(Exception), _watched(device) as seen:
         training = Training(job.trial, lr, seed, batches)
         training.advance(2, lambda _: 1.0)
         peak, lasting = seen()
         weights = sum(p.numel() * p.element_size() for p in training.model.parameters())
-        return Room(peak + COPIES * weights, lasting)
+        return Room(max(lasting, peak - shared) + COPIES * weights, lasting, weights)
     return None
+
+
+def _size(batch: Any) -> int:
+    """Return the bytes of a batch's tensors."""
+    tensors = (leaf for leaf in tree_iter(batch) if isinstance(leaf, Tensor))
+    return sum(each.numel() * each.element_size() for each in tensors)
 
 
 @contextmanager

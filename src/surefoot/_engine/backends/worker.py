@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from surefoot._engine.backends._backend import Report, UnfitError
-from surefoot._engine.backends.experience import Experience
 from surefoot._engine.backends.fused import Shard, finish
 from surefoot._engine.backends.loop import Alone, Pace, train
 from surefoot._engine.backends.parcel import STOP, check_fingerprint, open_board, receive
@@ -105,7 +104,7 @@ def _work(folder: str, unit: Unit, update: int | None) -> Outcome:
         shard = Shard(held.job, lrs, seed, to_compile=compiled)
         kind = ""
         if compiled:
-            kind = Experience.of(held.job, shard.stack).key
+            kind = shard.experience().key
             shard.compile()
         return Outcome(finish(shard, report), compiled=kind, uncompiled=shard.refusal)
     except InputError as error:
