@@ -132,8 +132,12 @@ def test_a_compiled_stack_is_cut_where_that_wins_back_compiling_again(monkeypatc
     trial = regression(validate=None)
     alone = sf.sweep(trial, LRS, seeds=1, backend="loop").members
     made = Shard(Job(trial, [(lr, 0) for lr in LRS]), LRS, 0, to_compile=True)
+    assert made.experience().seconds == 0
     made.compile()
     members = finish(made, lambda *_: None)
+    assert (
+        made.experience(len(LRS)).seconds > 0
+    )  # of all five is remembered, for the next grid has them too
     assert [member.lr for member in members] == LRS
     found = {member.lr: member for member in members}
     assert len(seen) == graphs

@@ -1,5 +1,8 @@
 """Which backend ``auto`` takes, and that it says why."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -13,8 +16,8 @@ from surefoot._engine.backends.fused import Shard
 from surefoot._engine.backends.pilot import Choice, Pilot
 from surefoot._engine.backends.processes import Processes
 from tests.engine.test_compiled import counted
-from tests.engine.test_fused import REAL, STABLE, real
-from tests.engine.test_fused_odd import LRS, make
+from tests.engine.test_fused import REAL, STABLE, of, real
+from tests.engine.test_fused_odd import LRS, X, Y, make
 
 NOTE = Pilot._note
 
@@ -321,3 +324,54 @@ def test_long_updates_are_timed_once_and_short_ones_several_times(monkeypatch):
         made.clear()
         assert pilot._clock(job, made.append, 4) > 0
         assert sum(made) == count
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": of(torch.optim.Adam)},
+        {"optimizer": of(torch.optim.SGD, nesterov=True, momentum=0.9)},
+        {"accumulate": 2},
+        {"train": [(X[:8], Y[:8])]},
+    ],
+    ids=["optimizer", "its options", "accumulate", "batches"],
+)
+def test_what_one_kind_of_trial_needed_says_nothing_of_another(changes):
+    kinds = [
+        Shard(Job(trial, [(lr, 0) for lr in LRS]), LRS, 0, to_compile=True).experience().key
+        for trial in (make(), make(**changes), make())
+    ]
+    assert kinds[0] == kinds[2] != kinds[1]
+
+
+def test_only_the_stack_that_goes_on_stays_in_memory(monkeypatch, graphs):
+    fixed(monkeypatch, {LOOP: 1e-3, FUSED: 0.9, COMPILED: 0.1})
+    built, alive, build = [], [], Shard._build
+
+    def note(self):
+        built.append(weakref.ref(self))
+        build(self)
+
+    def run(*_):
+        gc.collect()
+        alive.extend(shard() is not None for shard in built)
+        return []
+
+    monkeypatch.setattr(Shard, "_build", note)
+    monkeypatch.setattr("surefoot._engine.backends.loop.Loop.run", run)
+    Pilot(Job(make(), [(lr, 0) for lr in LRS]), 1, lambda *_: None).run()
+    assert built
+    assert not any(alive)
+
+
+def test_what_workers_needed_is_believed_over_a_guess(monkeypatch, graphs):
+    monkeypatch.setattr(pilot, "Processes", Fake("processes"))
+    fixed(monkeypatch, {FUSED: 0.4, COMPILED: 0.1})
+    job = Job(make(), [(lr, 0) for lr in LRS])
+    workers = Shard(job, LRS, 0, to_compile=True).experience(2, workers=True)
+    workers.seconds = None  # it cannot be compiled there
+    workers.keep()
+    tried = Pilot(job, 2, lambda *_: None)
+    tried.run()
+    assert COMPILED in tried._seconds
+    assert Choice("compiled", 2) not in tried._seconds
