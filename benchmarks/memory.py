@@ -2,10 +2,12 @@
 
     python benchmarks/memory.py
 
-Each stack trains in a process of its own for four updates. Measured is the growth of the process's
-peak (Linux's VmHWM) from 8 members to 24, for each of the 16 that came to it.
+Each stack trains in a process of its own for four updates, as it is and compiled: then one update
+is made both ways. Measured is the growth of the process's peak (Linux's VmHWM) from 8 members to
+24, for each of the 16 that came to it.
 """
 
+import itertools
 import re
 import subprocess
 import sys
@@ -51,34 +53,42 @@ def trial_of(name, optimizer):
     return sf.Trial(model=model, optimizer=optimizer, loss=loss, train=batches(), steps=9)
 
 
-def peak(name, optimizer, count):
+def peak(name, optimizer, count, way):
     """Train a stack in this process and print the most that it held, in bytes."""
     torch.set_num_threads(1)
     lrs = [1e-4 * (1 + i) for i in range(count)]
-    shard = Shard(Job(trial_of(name, optimizer), [(lr, 0) for lr in lrs]), lrs, 0)
+    job, compiled = Job(trial_of(name, optimizer), [(lr, 0) for lr in lrs]), way == "compiled"
+    shard = Shard(job, lrs, 0, to_compile=compiled)
+    if compiled:
+        shard.compile()
     shard.advance(4)
+    assert shard.refusal == "", shard.refusal
     print(1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]))
 
 
+OPTIMIZERS = {"momentum": SGD, "Adam": ADAM}
+
+
 def main():
-    for name in MODELS:
-        for kind, optimizer in (("momentum", SGD), ("Adam", ADAM)):
-            job = Job(trial_of(name, optimizer), [(1e-3, 0)])
-            predicted = needed(job, torch.device("cpu"))
+    for name, kind in itertools.product(MODELS, OPTIMIZERS):
+        job = Job(trial_of(name, OPTIMIZERS[kind]), [(1e-3, 0)])
+        room = needed(job, torch.device("cpu"))
+        for way, predicted in (("fused", room.peak), ("compiled", room.checked)):
             held = [
-                int(subprocess.check_output([sys.executable, __file__, name, kind, str(count)]))
-                for count in (FEW, MANY)
+                int(subprocess.check_output([sys.executable, __file__, name, kind, str(k), way]))
+                for k in (FEW, MANY)
             ]
             measured = (held[1] - held[0]) / (MANY - FEW)
             print(
-                f"{name:24} {kind:9} predicted {predicted.peak / 2**20:7.1f} MiB"
-                f" (lasting {predicted.lasting / 2**20:6.1f}), measured {measured / 2**20:7.1f}"
-                f" MiB: {predicted.peak / measured:.2f} of it"
+                f"{name:24} {kind:9} {way:9} predicted {predicted / 2**20:7.1f} MiB,"
+                f" measured {measured / 2**20:7.1f} MiB: {predicted / measured:.2f} of it",
+                flush=True,
             )
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        peak(sys.argv[1], {"momentum": SGD, "Adam": ADAM}[sys.argv[2]], int(sys.argv[3]))
+        of, kind, count, way = sys.argv[1:]
+        peak(of, OPTIMIZERS[kind], int(count), way)
     else:
         main()

@@ -82,3 +82,24 @@ def test_what_was_found_wrong_for_one_batch_is_not_used_in_the_next_sweep(monkey
     for _ in range(2):
         engine = swept(make(validate=None, train=batches), "compiled").engine
         assert (engine.backend, engine.reason) == ("fused", "not compiled: wrong")
+
+
+def compared(rate, error):
+    """Compare a step, of weights near 1, with one that is wrong by so much."""
+    grad = torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
+    losses, before = torch.ones(2, dtype=torch.float64), {"w": 1 + grad.abs()}
+    right, other = (before["w"] - rate * each - before["w"] for each in (grad, error(grad)))
+    return compiled._difference(losses, losses, {"w": grad}, {"w": other}, {"w": right}, before)
+
+
+@pytest.mark.parametrize("rate", [1e-7, 1e-5, 0.1])
+def test_steps_that_are_rounded_otherwise_do_not_differ(rate):
+    assert compared(rate, lambda grad: grad + 1e-7 / rate) == ""
+
+
+@pytest.mark.parametrize("rate", [1e-5, 0.1])
+def test_steps_that_are_wrong_differ(rate):
+    assert (
+        compared(rate, lambda grad: 1.1 * grad)
+        == "its parameter 'w' comes out different when compiled"
+    )

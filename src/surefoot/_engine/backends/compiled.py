@@ -147,7 +147,8 @@ class Compiled:
                 own, other = ({n: end[n] - start[n] for n in start} for end in ends)
             else:
                 own, other = twin.grads, grads
-            self.refusal = _difference(losses, compiled, grads, own, other)
+            before = start if self._whole else {}
+            self.refusal = _difference(losses, compiled, grads, own, other, before)
         self._function.sound, self._function.refusal = not self.refusal, self.refusal
         return losses
 
@@ -384,8 +385,18 @@ def _difference(
     grads: Mapping[str, Tensor | None],
     own: Tensors,
     other: Mapping[str, Tensor | None],
+    before: Mapping[str, Tensor],
 ) -> str:
-    """Return how a compiled update differs from one without, "" if by no more than rounding."""
+    """Return how a compiled update differs from one without, "" if by no more than rounding.
+
+    Args:
+        losses: of the update without, [K].
+        compiled: those of the compiled one.
+        grads: the gradients without.
+        own: what the compiled update did to each parameter: how far it moved it, or its gradient.
+        other: the same without.
+        before: the parameters that were moved, for a small step is rounded as they are.
+    """
     finite = losses.isfinite() & compiled.isfinite()
     apart = (losses - compiled).abs()[finite] > ROUNDING * losses.abs()[finite] + TINY
     if bool(apart.any()) or bool((losses.isfinite() != compiled.isfinite()).any()):
@@ -398,6 +409,8 @@ def _difference(
             return f"its parameter {name!r} has no gradient"
         sure = grad[finite].abs() > NEGLIGIBLE * largest
         off = float((own[name] - expected)[finite][sure].norm())
-        if not off <= AGREES * float(expected[finite][sure].norm()):
+        size = float(before[name][finite][sure].norm()) if name in before else 0.0
+        step = float(expected[finite][sure].norm())
+        if not off <= AGREES * step + torch.finfo(expected.dtype).eps * size:
             return f"its parameter {name!r} comes out different when compiled"
     return ""
