@@ -28,7 +28,7 @@ COPIES = 2
 """So many copies of its weights a member needs for a moment in a stack, beside what it needs alone:
 stacked products copy weights and their gradients to another order of memory."""
 
-CHECKING = 4
+CHECKING = 10
 """So many copies of its weights, and all that lasts once more, it needs while a compiled update is
 checked: a twin of the stack is updated, and compared with it."""
 
