@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from surefoot._diagnose import diagnose as diagnose
     from surefoot._engine.layerwise import discriminative as discriminative
     from surefoot._engine.layerwise import layer_decay as layer_decay
+    from surefoot._engine.replay import replay as replay
     from surefoot._engine.scheduler import Scheduler as Scheduler
     from surefoot._engine.snapshot import Snapshot as Snapshot
     from surefoot._engine.trial import Trial as Trial
@@ -54,6 +55,7 @@ _HOME = {
     "layer_decay": "_engine.layerwise",
     "plot": "plots",
     "read": "records",
+    "replay": "_engine.replay",
     "report": "_report",
     "schedule": "schedules",
     "sweep": "_sweep",

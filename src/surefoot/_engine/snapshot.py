@@ -1,6 +1,7 @@
 """Training state, captured and put back bit for bit, with every object kept the same object."""
 
 import copy
+import weakref
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from torch.optim import Optimizer
 
 from surefoot._engine.memory import Memory
 from surefoot._engine.random_state import RandomState
+from surefoot._engine.replay import Place, Replay
 from surefoot.errors import InputError
 
 __all__ = ["Snapshot", "listed"]
@@ -29,8 +31,8 @@ class Snapshot:
     As a context manager it restores at the end of the block, also after an exception or Ctrl-C.
 
     Args:
-        things: modules, optimizers, GradScalers, ``torch.Generator`` objects, or anything with
-            ``state_dict`` and ``load_state_dict``.
+        things: modules, optimizers, GradScalers, ``torch.Generator`` objects, loaders made by
+            :func:`surefoot.replay`, or anything with ``state_dict`` and ``load_state_dict``.
 
     Raises:
         InputError: one of the things is none of these.
@@ -49,6 +51,8 @@ class Snapshot:
         self._memory = Memory()
         self._generators: list[tuple[torch.Generator, torch.Tensor]] = []
         self._stateful: list[tuple[Any, Any]] = []
+        self._loaders: list[tuple[Replay, Place]] = []
+        self._releases: list[weakref.finalize[Any, Any]] = []  # at the end of a block, or of this
         for thing in listed(things):
             self._capture(thing)
         self._random = RandomState()
@@ -68,6 +72,8 @@ class Snapshot:
                 self._memory.restore()
         for generator, saved in self._generators:
             generator.set_state(saved)
+        for loader, place in self._loaders:
+            loader.rewind(place)
         self._random.restore()
 
     def _capture(self, thing: Any) -> None:
@@ -82,14 +88,17 @@ class Snapshot:
             self._memory.keep(vars(thing))
         elif isinstance(thing, torch.Generator):
             self._generators.append((thing, thing.get_state()))
+        elif isinstance(thing, Replay):
+            self._loaders.append((thing, thing.mark()))
+            self._releases.append(weakref.finalize(self, thing.release))
         elif hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
             self._stateful.append((thing, copy.deepcopy(thing.state_dict())))
             self._memory.keep(getattr(thing, "__dict__", {}))
         else:
             raise InputError(
                 f"restore holds a {type(thing).__name__}, which cannot be restored: give modules, "
-                "optimizers, GradScalers, generators, or objects with state_dict and "
-                "load_state_dict."
+                "optimizers, GradScalers, generators, loaders from replay(loader), or objects with "
+                "state_dict and load_state_dict."
             )
 
     def __enter__(self) -> Self:
@@ -101,6 +110,9 @@ class Snapshot:
         except KeyboardInterrupt:  # a second Ctrl-C must not leave half a state behind
             self.restore()
             raise
+        finally:
+            for release in self._releases:
+                release()
 
 
 def listed(things: object) -> list[object]:
