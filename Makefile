@@ -48,7 +48,7 @@ lint: $(STAMP).test ## ruff and pyright
 	$(BIN)/pyright
 
 bench: $(STAMP).peers ## the benchmarks; prints tables
-	for name in schedules control sweep sweep_speed halving processes curve_statistics diagnose find; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in schedules control sweep sweep_speed halving processes curve_statistics diagnose find/run; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(STAMP) ## make the pictures of the README and the docs again
 	$(BIN)/python docs/make_pictures.py

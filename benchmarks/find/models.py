@@ -4,7 +4,7 @@ import itertools
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def mlp(*sizes, activation=nn.ReLU, norm=None, dropout=0.0):
@@ -78,7 +78,7 @@ class ResNet(nn.Module):
     def forward(self, x):
         x = self.first(x.view(-1, 1, 8, 8))
         for block in self.blocks:
-            x = F.relu(x + block(x))
+            x = functional.relu(x + block(x))
         return self.last(x.mean((2, 3)))
 
 
@@ -254,5 +254,5 @@ class Encoder(nn.Module):
 def encoder_loss(output, target):
     """Return the variational bound of pixels in 0 … 1."""
     pixels, apart = output[:, :64], output[:, 64:]
-    told = F.binary_cross_entropy_with_logits(pixels, target, reduction="none").sum(1)
+    told = functional.binary_cross_entropy_with_logits(pixels, target, reduction="none").sum(1)
     return (told + apart.sum(1)).mean()

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import workloads
+from drawn import drawn
 
 import surefoot as sf
 from surefoot._engine.backends._backend import Job, UnfitError
@@ -29,6 +30,8 @@ from surefoot._engine.backends.loop import _Trainings
 
 FOLDER = Path(__file__).parent / "surfaces"
 PER_DECADE, CHOOSING, JUDGING = 6, range(5), range(5, 15)
+DRAWN = 4, range(2)
+"""Rates per decade and seeds of the drawn trainings, which are only learned from."""
 
 
 def marks(steps, scheduled):
@@ -37,8 +40,16 @@ def marks(steps, scheduled):
     return sorted(each for each in found if each >= 4)
 
 
+def of_drawn(workload):
+    return workload.name.startswith("drawn")
+
+
 def grid(workload):
-    return sf.grid(*workload.rates, per_decade=PER_DECADE)
+    return sf.grid(*workload.rates, per_decade=DRAWN[0] if of_drawn(workload) else PER_DECADE)
+
+
+def choosing(workload):
+    return DRAWN[1] if of_drawn(workload) else CHOOSING
 
 
 def constant(workload, seeds):
@@ -139,13 +150,13 @@ def untrained(workload, seeds):
 
 def measure(workload):
     made = constant if workload.trial.schedule is None else scheduled
-    lrs, at, judged, trained = made(workload, CHOOSING)
+    lrs, at, judged, trained = made(workload, choosing(workload))
     return {
         "workload": workload.name,
         "steps": workload.trial.steps,
         "lrs": lrs,
         "marks": at,
-        "untrained": untrained(workload, CHOOSING),
+        "untrained": untrained(workload, choosing(workload)),
         "loss": _plain(judged),
         "training_loss": _plain(trained),
         "torch": torch.__version__,
@@ -171,7 +182,10 @@ def path(name):
 def read(name):
     """Return a stored surface, its losses as arrays [seed, rate, mark], inf where it diverged."""
     told = json.loads(path(name).read_text(encoding="utf-8"))
-    for part, key in ((told, "loss"), (told, "training_loss"), (told["judged"], "loss")):
+    parts = [(told, "loss"), (told, "training_loss"), (told.get("judged", {}), "loss")]
+    for part, key in parts:
+        if key not in part:
+            continue
         array = np.array(part[key], dtype=float)
         part[key] = np.where(np.isnan(array), np.inf, array)
     return told
@@ -182,15 +196,19 @@ def main():
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
     wanted = sys.argv[1:] or [""]
-    for name, workload in workloads.WORKLOADS.items():
+    for workload in [*workloads.WORKLOADS.values(), *drawn()]:
+        name = workload.name
         file = path(name)
         if not any(each in name for each in wanted):
             continue
         told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        if "judged" in told:
+        if "judged" in told or (told and of_drawn(workload)):
             continue
         started = time.perf_counter()
         told = told or measure(workload)
+        if of_drawn(workload):
+            file.write_text(json.dumps(told, separators=(",", ":")) + "\n", encoding="utf-8")
+            continue
         told["judged"] = judge(told, workload)
         file.write_text(json.dumps(told, separators=(",", ":")) + "\n", encoding="utf-8")
         losses = np.array(told["judged"]["loss"], dtype=float)

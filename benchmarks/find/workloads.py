@@ -18,7 +18,7 @@ import models
 import torch
 from models import mlp
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import surefoot as sf
@@ -28,7 +28,7 @@ __all__ = ["WORKLOADS", "Workload", "report", "tuning"]
 ADAPTIVE, PLAIN = (1e-5, 10.0), (1e-4, 100.0)
 """The rates of the oracle's grid: for optimizers that scale each step, and for SGD."""
 
-ENTROPY, SQUARE = F.cross_entropy, F.mse_loss
+ENTROPY, SQUARE = functional.cross_entropy, functional.mse_loss
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ def others():
             batch=64,
         ),
         workload(
-            *("counts linear, SGD", data.counts(), mlp(12, 1), sgd(), F.poisson_nll_loss),
+            *("counts linear, SGD", data.counts(), mlp(12, 1), sgd(), functional.poisson_nll_loss),
             floor=None,
             steps=500,
         ),

@@ -7,6 +7,7 @@ import torch
 from torch import nn, optim
 
 import surefoot as sf
+from surefoot._engine import free as free_bytes
 from surefoot._engine.backends import pilot, room
 from surefoot._engine.backends._backend import Job, UnfitError
 from surefoot._engine.backends.fused import Shard
@@ -85,7 +86,7 @@ def test_looking_changes_nothing_and_what_raises_is_not_looked_at():
 )
 def test_as_many_fit_as_there_is_memory_for(monkeypatch, free, keep, most):
     monkeypatch.setattr(room, "SHARE", 1.0)
-    monkeypatch.setattr(room, "_free", lambda _: free)
+    monkeypatch.setattr(room, "free_memory", lambda _: free)
     monkeypatch.setattr(room, "needed", lambda *_: Room(peak=8, lasting=3, weights=1))
     job = Job(make(), [(lr, seed) for seed in range(2) for lr in LRS], keep=keep)
     assert most_at_once(job, LARGE, compiled=False) == most
@@ -93,7 +94,7 @@ def test_as_many_fit_as_there_is_memory_for(monkeypatch, free, keep, most):
 
 def test_a_stack_that_may_be_compiled_needs_room_for_a_twin(monkeypatch):
     monkeypatch.setattr(room, "SHARE", 1.0)
-    monkeypatch.setattr(room, "_free", lambda _: 60)
+    monkeypatch.setattr(room, "free_memory", lambda _: 60)
     monkeypatch.setattr(room, "needed", lambda *_: Room(peak=8, lasting=3, weights=1))
     job = Job(make(), [(lr, 0) for lr in LRS])
     assert most_at_once(job, LARGE, compiled=True) == 60 // (8 + 3 + room.CHECKING)
@@ -108,7 +109,7 @@ def test_where_the_check_does_not_fit_nothing_is_stacked(monkeypatch, seeds):
 
 
 def test_quick_updates_are_not_looked_at(monkeypatch):
-    monkeypatch.setattr(room, "_free", lambda _: 1e9)
+    monkeypatch.setattr(room, "free_memory", lambda _: 1e9)
     monkeypatch.setattr(room, "needed", lambda *_: pytest.fail("it looked"))
     job = Job(make(), [(lr, 0) for lr in LRS])
     assert most_at_once(job, 1e-3, compiled=True) is None  # no more than 1e8 bytes each
@@ -132,7 +133,7 @@ def tight(monkeypatch):
     monkeypatch.setattr(room, "SHARE", 1.0)
     monkeypatch.setattr(room, "LEAST", 2)
     monkeypatch.setattr(room, "FASTEST", 1e20)
-    monkeypatch.setattr(room, "_free", lambda _: 20)
+    monkeypatch.setattr(room, "free_memory", lambda _: 20)
     monkeypatch.setattr(room, "needed", lambda *_: Room(peak=8, lasting=0, weights=0))
 
 
@@ -159,7 +160,7 @@ def test_a_sweep_that_would_not_fit_is_cut_and_says_so(monkeypatch, backend, kee
 
 @pytest.mark.usefixtures("tight")
 def test_where_few_fit_they_are_trained_one_by_one(monkeypatch):
-    monkeypatch.setattr(room, "_free", lambda _: 8)
+    monkeypatch.setattr(room, "free_memory", lambda _: 8)
     engine = sf.sweep(make(), LRS, seeds=2, workers=1).engine
     assert engine.backend == "loop"
     said = "it cannot be fused: 1 of its members fit into memory at once, which is too few"
@@ -175,15 +176,15 @@ def test_workers_share_the_memory():
 
 
 def test_a_container_may_have_less_than_the_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "_CGROUP", tmp_path)
-    assert room._left_to_container() == float("inf")
+    monkeypatch.setattr(free_bytes, "_CGROUP", tmp_path)
+    assert free_bytes._left_to_container() == float("inf")
     for name, text in {
         "max": "1000",
         "current": "700",
         "stat": "anon 400\ninactive_file 200",
     }.items():
         (tmp_path / f"memory.{name}").write_text(text)
-    assert room._left_to_container() == 500
-    assert room._free(CPU) == 500
+    assert free_bytes._left_to_container() == 500
+    assert free_bytes.free_memory(CPU) == 500
     (tmp_path / "memory.max").write_text("max")
-    assert room._left_to_container() == float("inf")
+    assert free_bytes._left_to_container() == float("inf")

@@ -133,7 +133,7 @@ def test_trials_that_all_end_alike_recommend_nothing():
     def step():
         optimizer.step()
         number = next(calls)
-        return 2.0 - 0.01 * number if number < 32 else 1.0
+        return 2.0 - 0.01 * number if number < 24 else 1.0
 
     finding = find(step, optimizer, restore=[model])
     assert finding.source == "default"

@@ -3,13 +3,15 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import surefoot as sf
 from surefoot import InputError
-from surefoot.schedules import cosine, linear, warmup
+from surefoot._engine.trial_probe import TrialProbe
+from surefoot.schedules import cosine, warmup
 from tests.exact import assert_same, rng_state
 
 
@@ -57,7 +59,7 @@ def test_the_rate_of_a_quadratic_lies_below_the_edge_of_theory_and_not_far(
     if finding.diverges_at is None:
         assert edge > 0.5  # the range test ends at 10
     else:  # with momentum a rate that grows fast swings out before it is unstable
-        assert edge / (10 if momentum else 1) < finding.diverges_at < 30 * edge
+        assert edge / (10 if momentum else 1) < finding.diverges_at < 100 * edge
         assert finding.high <= finding.diverges_at
 
 
@@ -84,10 +86,11 @@ def test_it_costs_what_it_promises(effort, steps):
 
     trial = bowl(3.0, steps=steps, optimizer=lambda model, lr: Counted(model.parameters(), lr=lr))
     finding = sf.find(trial, effort=effort)
-    promised = {"quick": max(0.55 * steps, 40), "thorough": max(3 * steps, 90)}[effort]
+    promised = {"quick": max(0.52 * steps, 40), "thorough": max(3 * steps, 90)}[effort]
     assert finding.cost.updates <= promised
     assert len(updates) <= finding.cost.updates  # a last loss that is not finite makes none
-    assert len(updates) >= finding.cost.updates - 1 - len(finding.attempts)
+    looked = math.ceil(len(finding.sweep) / 3)  # forward passes without an update
+    assert len(updates) >= finding.cost.updates - 1 - len(finding.attempts) - looked - 3
     assert finding.cost.trainings == pytest.approx(finding.cost.updates / steps)
     assert finding.cost.seconds > 0
 
@@ -98,6 +101,9 @@ def test_a_tiny_budget_gets_an_answer(effort, steps):
     finding = sf.find(bowl(3.0, steps=steps), effort=effort)
     assert 0 < finding.low <= finding.lr <= finding.high < math.inf
     assert "× 1." not in finding.reason
+
+
+INPUTS = [(torch.eye(4), torch.ones(4, 1))]
 
 
 def networks(**changes):
@@ -124,14 +130,6 @@ def facts(finding):
     return {**finding.to_dict(), "cost": (finding.cost.updates, finding.cost.trainings)}
 
 
-def among_the_good(finding, lr):
-    """Whether the rate lies among the trials that are within 5 % of what the best learned."""
-    best = min(attempt.loss for attempt in finding.attempts)
-    level = best + 0.05 * (finding.sweep.values[0] - best)
-    good = [attempt.lr for attempt in finding.attempts if attempt.loss <= level]
-    return 0.99 * min(good) <= lr <= 1.01 * max(good)
-
-
 def test_the_same_call_twice_gives_the_same_finding_and_no_generator_moves():
     before = rng_state()
     first = sf.find(networks())
@@ -146,28 +144,58 @@ def test_a_finding_holds_its_evidence():
     assert finding.name == "net"
     assert finding.default_lr == 1e-3
     assert finding.metric == "training loss"
-    assert len(finding.attempts) == 4
-    assert finding.cost.updates == len(finding.sweep) + sum(a.updates for a in finding.attempts)
+    assert [attempt.updates for attempt in finding.attempts] == [38, 38, 38]
+    assert finding.cost.updates == 27 + 9 + 3 * 38
     steps = finding.sweep.steps
     assert steps[0] == pytest.approx(1e-6)
     ratios = [b / a for a, b in pairwise(steps)]
     assert ratios == pytest.approx([ratios[0]] * len(ratios))
+    for attempt in finding.attempts:
+        assert len(attempt.judged) == 7
+        assert (attempt.judged.steps[-1], attempt.judged.values[-1]) == (38, attempt.loss)
     best = min(finding.attempts, key=lambda attempt: attempt.loss)
-    shrink = (best.updates / 300) ** 0.3
-    assert among_the_good(finding, finding.lr / shrink)
-    assert f"lowered × {shrink:.2g}" in finding.reason
+    assert f"the one at {best.lr:.3g} has the least training loss" in finding.reason
+    assert f"after all 300, {finding.lr:.3g} is expected to be best" in finding.reason
+    assert finding.forecast.steps[0] < finding.low < finding.high
+    assert 1 <= finding.agreement < 100
+    assert "over-fitting" in finding.notes[0]
 
 
-@pytest.mark.parametrize("schedule", [cosine(), "linear", linear(floor=0.1), warmup(5) >> cosine()])
-def test_with_a_schedule_that_decays_the_winner_is_not_lowered(schedule):
+def test_the_forecast_is_least_near_the_rate_and_the_gain_is_over_the_usual_one():
+    finding = sf.find(networks(), effort="thorough")
+    lrs, losses = finding.forecast
+    assert finding.low < lrs[losses.argmin()] < finding.high
+    usual, found = (
+        float(np.interp(math.log(lr), np.log(lrs), losses)) for lr in (1e-3, finding.lr)
+    )
+    assert finding.gain == pytest.approx((usual - found) / usual, rel=1e-2)
+    assert finding.gain > 0.3
+
+
+def test_thorough_goes_on_with_two_of_its_short_trainings():
+    finding = sf.find(networks(), effort="thorough")
+    assert sorted(attempt.updates for attempt in finding.attempts)[-2:] == [300, 300]
+    whole = [attempt for attempt in finding.attempts if attempt.updates == 300]
+    assert all(attempt.judged.steps[0] < 38 < attempt.judged.steps[-1] for attempt in whole)
+    assert finding.cost.updates < 36 + 5 * 38 + 2 * 300
+
+
+def test_a_training_that_goes_on_is_the_one_that_it_would_have_been():
+    probes = [TrialProbe(networks(validate=INPUTS), keep=keep) for keep in (True, False)]
+    runs = []
+    for probe in probes:
+        probe.train([0.01] * 10, [5, 10])
+        runs.append(probe.train([0.01] * 30, [15, 30]))
+    assert runs[0].judged == runs[1].judged
+    assert [run.updates for run in runs] == [20, 30]
+
+
+@pytest.mark.parametrize("schedule", [cosine(), "linear", warmup(5) >> cosine(), "hold"])
+def test_with_a_schedule_each_short_training_goes_through_all_of_it(schedule):
     finding = sf.find(networks(), schedule=schedule)
-    assert among_the_good(finding, finding.lr)
-    assert "lowered" not in finding.reason
-
-
-@pytest.mark.parametrize("schedule", ["hold", linear(floor=0.5)])
-def test_with_one_that_does_not_it_is(schedule):
-    assert "lowered" in sf.find(networks(), schedule=schedule).reason
+    judged = 7 if schedule == "hold" else 1
+    assert [len(attempt.judged) for attempt in finding.attempts] == [judged] * 3
+    assert finding.source == "measured"
 
 
 def test_the_trials_own_schedule_is_used_where_none_is_given():
@@ -179,16 +207,20 @@ def test_the_trials_own_schedule_is_used_where_none_is_given():
 
 
 def test_negative_losses_work():
-    one, other = sf.find(bowl(3.0)), sf.find(bowl(3.0, shift=50.0))
-    assert other.source == "measured"
+    plain, one, other = (sf.find(bowl(3.0, shift=shift)) for shift in (0.0, 50.0, 100.0))
+    assert one.source == "measured"
     assert (other.lr, other.diverges_at) == (one.lr, one.diverges_at)
+    assert plain.low / 3 < one.lr < plain.high * 3  # where the floor is not known, less is
 
 
 @pytest.mark.parametrize(
     ("objective", "said"),
     [
-        (lambda model, batch: bowl_loss(model, batch) * math.nan, "not finite at a learning rate"),
-        (lambda model, batch: (model.w * 0).sum() + 2.0, "no rate stands out"),
+        (
+            lambda model, batch: bowl_loss(model, batch) * math.nan,
+            "not finite at a learning rate of 0",
+        ),
+        (lambda model, batch: (model.w * 0).sum() + 2.0, "No rate changed the loss"),
     ],
 )
 def test_refuses_with_a_reason(objective, said):

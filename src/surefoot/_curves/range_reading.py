@@ -1,14 +1,27 @@
-"""Reading a range test: where the loss fell, where it was least, where it blew up."""
+"""Reading a range test: where the loss began to fall, where it was least, where it blew up."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surefoot._curves.smoothing import RESOLUTION, noise, smooth
 
-__all__ = ["RangeReading", "blew_up", "read_range"]
+__all__ = ["Blast", "RangeReading", "read_range"]
+
+ONSET = 0.1
+"""The fall begins where this share of it is reached."""
+
+SPAN = 20
+"""One part in so many of the test is averaged."""
+
+UNPAIRED = 3
+"""A fall of less than so many standard deviations may be chance, if noise is not taken away."""
+
+FEW = 4
+"""Without a reference the noise is known after one part in so many of the test."""
 
 
 @dataclass(frozen=True)
@@ -16,70 +29,96 @@ class RangeReading:
     """What a range test says.
 
     Args:
-        lowest_at: the rate at which the smoothed loss was least.
-        diverges_at: the rate at which the loss blew up; None if it never did.
-        drop: how far the smoothed loss fell from its start, in the unit of the loss.
-        noise: standard deviation of the batch noise, from the part where the rate is tiny; at
-            least the rounding of single precision.
+        lowest_at: the rate at which the loss was least.
+        onset: the rate at which it had fallen by a tenth of that.
+        diverges_at: the rate at which it blew up; None if it never did.
+        drop: how far it fell, in the unit of the loss.
+        noise: standard deviation of the loss from batch to batch; at least the rounding of single
+            precision.
+        paired: whether that noise was taken away by a reference of the same batches.
     """
 
     lowest_at: float
+    onset: float
     diverges_at: float | None
     drop: float
     noise: float
+    paired: bool = False
 
     @property
     def clear(self) -> bool:
-        """Whether the loss fell by more than its noise."""
-        return self.drop > 3 * self.noise and self.drop > 0
+        """Whether the loss fell by clearly more than chance."""
+        return self.drop > self.noise * (1 if self.paired else UNPAIRED)
 
 
-def _start(losses: Sequence[float]) -> Sequence[float]:
-    """Return the first losses, where the rate is still too small to change anything."""
-    return losses[: max(3, len(losses) // 8)]
+class Blast:
+    """Says during a range test when the loss has risen so far that no more can be learned.
 
-
-def blew_up(losses: Sequence[float]) -> bool:
-    """Return whether the loss is no longer finite or has risen far above where it began.
-
-    "Far" is twice the distance it had fallen, and six times the batch noise; so it holds at any
-    scale and for negative losses.
+    "So far" is above twice of what it had fallen and four times the batch noise; so it holds at
+    any scale and for negative losses.
 
     Args:
-        losses: all losses so far, oldest first.
+        reference: the losses of the same batches at the weights that the test began with; they
+            take the noise away. None: of other batches, so the first part of the test says what
+            is noise.
+        count: updates of the whole test.
 
     Example:
-        >>> blew_up([2.3, 2.3, 2.2, 1.5, 1.0, 1.1]), blew_up([2.3, 2.3, 2.2, 1.5, 1.0, 9.0, 30.0])
+        >>> blast = Blast([2.3] * 7, count=7)
+        >>> blast([2.3, 2.3, 2.2, 1.5, 1.0, 1.1]), blast([2.3, 2.3, 2.2, 1.5, 1.0, 9.0, 30.0])
         (False, True)
     """
-    if not math.isfinite(losses[-1]):
-        return True
-    if len(losses) < 5:
-        return False
-    begin = _start(losses)
-    first = sum(begin) / len(begin)
-    fallen = max(first - min(losses), 0.0)
-    spread = noise(begin)
-    recent = min(losses[-2:])  # one bad batch alone is no divergence
-    return not (recent <= first + 2 * fallen + 6 * spread + 1e-12 * abs(first))
+
+    def __init__(self, reference: Sequence[float] | None, count: int) -> None:
+        self._reference = reference
+        self._count = count
+
+    def __call__(self, losses: Sequence[float]) -> bool:
+        """Return whether the test should end after these losses, oldest first."""
+        if not math.isfinite(losses[-1]):
+            return True
+        if len(losses) < (5 if self._reference is not None else max(5, self._count // FEW)):
+            return False
+        changes, spread, level = _changes(losses, self._reference)
+        fallen = max(-float(changes.min()), 0.0)
+        recent = float(changes[-2:].min())  # one bad batch alone is no divergence
+        return not (recent <= 2 * fallen + 4 * spread + RESOLUTION * level)
 
 
-def read_range(lrs: Sequence[float], losses: Sequence[float]) -> RangeReading:
+def read_range(
+    lrs: Sequence[float], losses: Sequence[float], reference: Sequence[float] | None = None
+) -> RangeReading:
     """Read a range test.
 
     Args:
-        lrs: n ≥ 2 rates, ascending.
-        losses: the loss before the update at each of them; the last may be not finite.
+        lrs: n ≥ 5 rates of the whole test, ascending.
+        losses: m ≤ n: the loss before the update at each of the first; the last may be not finite.
+        reference: see :class:`Blast`.
     """
-    values = np.asarray(losses, dtype=np.float64)
-    smoothed = smooth(values, span=max(2.0, len(values) / 20))
-    begin = values[: len(_start(losses))]
-    diverged = blew_up(losses)
-    least = int(np.nanargmin(np.where(np.isfinite(values), smoothed, np.inf)))
-    first = float(np.mean(begin))
+    diverged = Blast(reference, len(lrs))(losses)
+    changes, spread, level = _changes(losses, reference)
+    smoothed = smooth(changes, span=max(2.0, len(lrs) / SPAN))
+    smoothed = np.where(np.isfinite(changes), smoothed, np.inf)
+    least = int(np.argmin(smoothed))
+    drop = -float(smoothed[least])
+    onset = int(np.argmax(smoothed <= -ONSET * drop)) if drop > 0 else least
     return RangeReading(
         lowest_at=float(lrs[least]),
-        diverges_at=float(lrs[-1]) if diverged else None,
-        drop=first - float(smoothed[least]),
-        noise=max(noise(begin), RESOLUTION * abs(first)),
+        onset=float(lrs[onset]),
+        diverges_at=float(lrs[len(losses) - 1]) if diverged else None,
+        drop=drop,
+        noise=max(spread, RESOLUTION * level),
+        paired=reference is not None,
     )
+
+
+def _changes(
+    losses: Sequence[float], reference: Sequence[float] | None
+) -> tuple[NDArray[np.float64], float, float]:
+    """Return by how much each loss changed since the test began, the batch noise, and the level."""
+    values = np.asarray(losses, dtype=np.float64)
+    if reference is not None:
+        base = np.asarray(reference, dtype=np.float64)
+        return values - base[: len(values)], noise(base), float(np.abs(base).mean())
+    begin = values[: max(3, len(values) // FEW)]
+    return values - begin.mean(), noise(begin), float(np.abs(begin).mean())

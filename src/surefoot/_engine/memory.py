@@ -1,8 +1,12 @@
 """Copies of tensors, arrays and containers, written back into the very objects they came from."""
 
-from collections import OrderedDict, defaultdict, deque
+import os
+import tempfile
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from surefoot._engine.free import free_memory
 from surefoot.errors import InputError
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "Room"]
+
+SHARE = 0.5
+"""Of the memory that is free, so much may be filled with copies: training needs the rest."""
+
+_HOST = torch.device("cpu")
 
 _TABLES = (dict, OrderedDict, defaultdict)
 _ROWS = (list, set, deque)
@@ -59,7 +69,17 @@ class Memory:
         self._arrays: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         self._tables: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
         self._rows: list[tuple[Any, list[Any]]] = []
-        self.size = 0
+        self._room = Room()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all copies."""
+        return sum(self._room.filled.values())
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Bytes of the copies on each device, "cpu" for the host, and on "disk"."""
+        return dict(self._room.filled)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -105,7 +125,7 @@ class Memory:
             self._seen[id(value)] = value
             if value.flags.writeable:
                 self._arrays.append((value, value.copy()))
-                self.size += value.nbytes
+                self._room.filled["cpu"] += value.nbytes
         elif type(value) in _TABLES:
             self._seen[id(value)] = value
             self._tables.append((value, dict(value)))  # type: ignore[arg-type]
@@ -127,11 +147,53 @@ class Memory:
         gradient = tensor.grad if tensor.is_leaf else None
         alias = tensor.detach()
         strided = tensor.layout is torch.strided
-        copied = _own_elements(alias).clone() if strided else alias.clone()
+        copied = self._room.copy(_own_elements(alias) if strided else alias)
         cell = _TensorCell(tensor, alias, copied, gradient, tensor.requires_grad, tensor.is_leaf)
         self._tensors.append(cell)
-        self.size += copied.element_size() * (copied.nelement() if strided else copied._nnz())
         return () if gradient is None else (gradient,)
+
+
+class Room:
+    """Where copies go: to the device where the tensor is, else to the host, else to the disk.
+
+    Attributes:
+        filled: bytes of the copies in each place.
+    """
+
+    def __init__(self) -> None:
+        self.filled: Counter[str] = Counter()
+        self._left: dict[torch.device, float] = {}
+
+    def copy(self, tensor: Tensor) -> Tensor:
+        """Return a copy in the first place that has room for it."""
+        if tensor.layout is not torch.strided:
+            self.filled[str(tensor.device)] += tensor.element_size() * tensor._nnz()
+            return tensor.clone()
+        size = tensor.element_size() * tensor.nelement()
+        if type(tensor) is not Tensor or self._take(tensor.device, size):
+            self.filled[str(tensor.device)] += size
+            return tensor.clone()
+        if tensor.device != _HOST and self._take(_HOST, size):
+            self.filled["cpu"] += size
+            return tensor.to(_HOST, copy=True)
+        self.filled["disk"] += size
+        return self._write(tensor)
+
+    def _take(self, device: torch.device, size: int) -> bool:
+        """Return whether there is room on a device, which is then taken."""
+        left = self._left.get(device)
+        left = SHARE * free_memory(device) if left is None else left
+        fits = size <= left
+        self._left[device] = left - size if fits else left
+        return fits
+
+    def _write(self, tensor: Tensor) -> Tensor:
+        handle, path = tempfile.mkstemp(prefix="surefoot-")
+        os.close(handle)
+        copied = torch.from_file(path, True, tensor.nelement(), dtype=tensor.dtype)
+        with suppress(OSError):  # the memory stays mapped; a system may keep the file until then
+            Path(path).unlink()
+        return copied.view(tensor.shape).copy_(tensor)
 
 
 def _same_place(one: Tensor, other: Tensor) -> bool:

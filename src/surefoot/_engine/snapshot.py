@@ -62,6 +62,11 @@ class Snapshot:
         """Bytes that the copies of tensors and arrays take."""
         return self._memory.size
 
+    @property
+    def places(self) -> dict[str, int]:
+        """Bytes of these copies in each place: a device, "cpu", or "disk" if there is no room."""
+        return self._memory.places
+
     def restore(self) -> None:
         """Put everything back. May be called any number of times."""
         with torch.no_grad():

@@ -96,6 +96,16 @@ class Training:
                 if stop is not None and stop(self.losses):
                     return
 
+    def look(self, count: int) -> list[float]:
+        """Return the losses that ``count`` updates would begin with, but make none of them."""
+        trial, parts, found = self.trial, self.trial.accumulate, []
+        with self._random.active(), torch.set_grad_enabled(trial.objective is not None):
+            for first in range(0, count * parts, parts):
+                batches = (self._batches[first + part] for part in range(parts))
+                losses = [trial.compute_loss(self.model, batch).item() for batch in batches]
+                found.append(sum(losses) / parts)
+        return found
+
     def judge(self) -> float:
         """Return the loss that it is judged by; see :func:`judge`."""
         return judge(self.trial, self.model, self.losses, self._random)

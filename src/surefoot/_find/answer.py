@@ -3,141 +3,147 @@
 import math
 from collections.abc import Sequence
 
-from surefoot._curves.smoothing import smooth
-from surefoot._engine.probe import Probe
-from surefoot._find.search import Effort, Evidence
-from surefoot.records import Attempt, Cost, Finding
-from surefoot.schedules import Schedule
+from surefoot._curves.forecast import Forecast
+from surefoot._engine.probe import JUDGED_SHARE, Probe
+from surefoot._find.search import Evidence
+from surefoot.records import Attempt, Cost, Curve, Finding
 
 __all__ = ["answer"]
 
-HORIZON_EXPONENT = 0.3
-"""At a constant rate the best rate falls with the budget like T^-0.3: between the T^-0.5 of the
-convex bound (Defazio et al. 2023) and the T^-0.19 … T^-0.32 measured on language models."""
+LIKELY = 0.9
+"""Probability that the best rate lies in the interval."""
 
-ALIKE = 0.02
-"""Trials that are worse than the best by less than this share of what it learned are as good as
-equal, and the middle of them is the answer (four tuning tasks × 6 seeds, thorough: p90 of the
-regret 37 % instead of 76 % for the best alone)."""
+LEARNED = {"validation loss": 0.2, "training loss": 4.0}
+"""In units of the batch noise, what must have been learned to say anything; of the mean over the
+last updates its own noise."""
 
-PLAUSIBLE = 0.05
-"""The interval spans the trials within this share, and one spacing beyond on either side."""
-
-DECAYS_BELOW = 0.2
-"""A schedule that ends below this factor makes the best peak rate independent of the budget."""
+UNMEASURED = "This is the usual rate of the optimizer, unmeasured."
 
 
-def answer(
-    probe: Probe, effort: Effort, schedule: Schedule | None, evidence: Evidence, cost: Cost
-) -> Finding:
-    """Return the finding that the evidence supports, or the default with the reason why not."""
-    refusal, reading = _refusal(evidence), evidence.reading
-    if refusal is not None or reading is None:
-        return _default(probe, evidence, cost, refusal or "")
-    last = evidence.rounds[-1]
-    best = min(last, key=lambda attempt: attempt.loss)
-    shrink = _horizon(schedule, best.updates / probe.steps)
-    alike = _within(ALIKE, best, last, evidence)
-    lr = shrink * math.sqrt(alike[0] * alike[-1])
-    plausible, spacing = _within(PLAUSIBLE, best, last, evidence), effort.spacing
-    low, high = plausible[0] * shrink / spacing, plausible[-1] * spacing
-    if reading.diverges_at is not None:
-        high = max(min(high, reading.diverges_at), lr)
+def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = ()) -> Finding:
+    """Return the finding that the evidence supports, or the default with the reason why not.
+
+    Args:
+        probe: what was trained.
+        evidence: what was seen.
+        cost: what it cost.
+        notes: what else the user should know.
+    """
+    told = evidence.forecast
+    facts = {
+        "cost": cost,
+        "diverges_at": _diverges_at(evidence),
+        "metric": probe.metric,
+        "sweep": evidence.test.sweep,
+        "attempts": evidence.attempts,
+        "default_lr": probe.default_lr,
+        "name": probe.name,
+        "notes": tuple(notes),
+    }
+    refusal = _refusal(probe, evidence)
+    if refusal is not None or told is None:
+        lr = probe.default_lr
+        reason = f"{refusal} {UNMEASURED}"
+        return Finding(lr, lr / 10, lr * 10, "default", reason, **facts)
+    lr = float(f"{told.best:.3g}")
+    low, high = (told.quantile(share) for share in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
+    half = math.sqrt(told.lrs[1] / told.lrs[0]) if len(told.lrs) > 1 else 10**0.5
+    low, high = (
+        min(low, lr) / half,
+        max(high, lr) * half,
+    )  # the rates that were looked at are so far apart
     return Finding(
-        lr=float(f"{lr:.3g}"),
+        lr=lr,
         low=float(f"{low:.3g}"),
         high=float(f"{high:.3g}"),
         source="measured",
-        reason=_reason(best, alike, evidence.attempts, shrink, probe),
-        cost=cost,
-        diverges_at=reading.diverges_at,
-        metric=probe.metric,
-        sweep=evidence.sweep,
-        attempts=evidence.attempts,
-        default_lr=probe.default_lr,
-        name=probe.name,
+        reason=_reason(probe, evidence, told),
+        forecast=_curve(told),
+        gain=_gain(told, lr, probe.default_lr, evidence.untrained),
+        agreement=_agreement(evidence, told),
+        **facts,
     )
 
 
-def _refusal(evidence: Evidence) -> str | None:
+def _refusal(probe: Probe, evidence: Evidence) -> str | None:
     """Return why nothing can be recommended, or None."""
-    first = evidence.sweep.values[:3]
-    if any(not math.isfinite(value) for value in first):
+    test = evidence.test
+    if not all(map(math.isfinite, test.reference)):
         return (
-            "The loss was not finite at a learning rate of 1e-6 already: look for the fault in the "
+            "The loss was not finite at a learning rate of 0 already: look for the fault in the "
             "data or the model, not in the rate."
         )
-    reading = evidence.reading
-    if reading is None:
+    if test.reading is None:
         return "The loss blew up within the first updates of the range test."
-    if not reading.clear:
+    if test.paired and test.sweep.values.tolist() == list(test.reference[: len(test.sweep)]):
         return (
-            f"The range test's loss fell by {max(reading.drop, 0):.2g}, which is not clearly more "
-            f"than its noise of {reading.noise:.2g}: no rate stands out in so short a test."
+            "No rate changed the loss, not even in its last digit: is the model frozen, or the "
+            "loss detached from it?"
         )
-    best = min(evidence.rounds[-1], key=lambda attempt: attempt.loss)
-    if not math.isfinite(best.loss):
-        return "Every short trial diverged."
-    losses = [attempt.loss for attempt in evidence.rounds[0]]
-    if len(losses) > 1 and min(losses) == max(losses):
-        return "All short trials ended at the very same loss: the rate changes nothing."
+    if not math.isfinite(evidence.untrained):
+        return f"The {probe.metric} of the untrained model is not finite."
+    if evidence.forecast is None:
+        return "Every short training diverged."
+    ends = [attempt.loss for attempt in evidence.attempts]
+    if len(ends) > 1 and min(ends) == max(ends):
+        return "All short trainings ended at the very same loss: the rate changes nothing."
+    least = min(ends)
+    learned, needed = evidence.untrained - least, LEARNED[probe.metric] * test.reading.noise
+    if probe.metric == "training loss":
+        shortest = min(attempt.updates for attempt in evidence.attempts)
+        needed /= math.sqrt(max(1.0, JUDGED_SHARE * shortest))
+    if not (learned > needed):
+        return (
+            f"The {probe.metric} fell by {max(learned, 0):.2g}, which is not clearly more than "
+            f"noise (batches differ by {test.reading.noise:.2g}): no rate stands out in so short "
+            "a search."
+        )
     return None
 
 
-def _default(probe: Probe, evidence: Evidence, cost: Cost, refusal: str) -> Finding:
-    lr = probe.default_lr
-    reading = evidence.reading
-    return Finding(
-        lr=lr,
-        low=lr / 10,
-        high=lr * 10,
-        source="default",
-        reason=f"{refusal} This is the usual rate of the optimizer, unmeasured.",
-        cost=cost,
-        diverges_at=None if reading is None else reading.diverges_at,
-        metric=probe.metric,
-        sweep=evidence.sweep,
-        attempts=evidence.attempts,
-        default_lr=lr,
-        name=probe.name,
-    )
+def _diverges_at(evidence: Evidence) -> float | None:
+    """Return the lowest rate at which the range test or a training blew up."""
+    reading = evidence.test.reading
+    seen = [each.lr for each in evidence.attempts if not math.isfinite(each.loss)]
+    if reading is not None and reading.diverges_at is not None:
+        seen.append(reading.diverges_at)
+    return min(seen, default=None)
 
 
-def _horizon(schedule: Schedule | None, share: float) -> float:
-    """Return what to multiply the best rate of a short trial by for the whole budget."""
-    if schedule is not None and float(schedule(10**12)) < DECAYS_BELOW:
-        return 1.0
-    return min(share, 1.0) ** HORIZON_EXPONENT
+def _curve(told: Forecast) -> Curve:
+    return Curve(told.lrs, [told.expected(lr) for lr in told.lrs.tolist()])
 
 
-def _within(
-    share: float, best: Attempt, attempts: Sequence[Attempt], evidence: Evidence
-) -> list[float]:
-    """Return the rates around the best at most a share of what it learned worse."""
-    start = float(smooth(evidence.sweep.values[:3], span=3)[-1])
-    level = best.loss + share * abs(start - best.loss)
-    row = sorted(attempts, key=lambda attempt: attempt.lr)
-    first = last = row.index(best)
-    while first > 0 and row[first - 1].loss <= level:
-        first -= 1
-    while last + 1 < len(row) and row[last + 1].loss <= level:
-        last += 1
-    return [attempt.lr for attempt in row[first : last + 1]]
+def _gain(told: Forecast, lr: float, default_lr: float, untrained: float) -> float:
+    """Return by what share of it the loss is expected to be less than at the usual rate."""
+    usual = told.expected(default_lr)
+    if not math.isfinite(
+        usual
+    ):  # beyond what was tried: below it nothing is learned, above it fails
+        usual = untrained
+    return float((usual - told.expected(lr)) / max(abs(usual), 1e-12))
 
 
-def _reason(
-    best: Attempt, alike: Sequence[float], attempts: Sequence[Attempt], shrink: float, probe: Probe
-) -> str:
-    lrs = [attempt.lr for attempt in attempts]
-    tried = f"Of {len(attempts)} short trials between lr {min(lrs):.2g} and {max(lrs):.2g}, "
-    least = f"the least {probe.metric} ({best.loss:.3g} after {best.updates} updates)"
-    if len(alike) > 1:
-        sentence = (
-            f"{tried}those from {alike[0]:.3g} to {alike[-1]:.3g} are as good as equal, with "
-            f"{least}; this is their middle"
-        )
-    else:
-        sentence = f"{tried}the one at {best.lr:.3g} has {least}"
-    if shrink < 1:
-        sentence += f", lowered × {shrink:.2g} for the budget of {probe.steps} updates"
-    return sentence + "."
+def _agreement(evidence: Evidence, told: Forecast) -> float:
+    """Return the factor between the lowest and the highest of what each rule says by itself."""
+    best = _best(evidence.attempts)
+    rules = (told.best, told.quantile(0.5), best.lr)
+    return max(rules) / min(rules)
+
+
+def _best(attempts: Sequence[Attempt]) -> Attempt:
+    longest = max(attempt.updates for attempt in attempts if math.isfinite(attempt.loss))
+    return min((each for each in attempts if each.updates == longest), key=lambda each: each.loss)
+
+
+def _reason(probe: Probe, evidence: Evidence, told: Forecast) -> str:
+    attempts = evidence.attempts
+    lrs, best = [attempt.lr for attempt in attempts], _best(attempts)
+    tried = f"Of {len(attempts)} trainings between lr {min(lrs):.2g} and {max(lrs):.2g} "
+    least = f"the one at {best.lr:.3g} has the least {probe.metric} ({best.loss:.3g} after "
+    said = f"{tried}{least}{best.updates} updates)"
+    if best.updates < probe.steps:
+        said += f"; after all {probe.steps}, {told.best:.3g} is expected to be best"
+    elif not math.isclose(best.lr, told.best, rel_tol=0.02):
+        said += f"; with all that was seen, {told.best:.3g} is expected to be best"
+    return said + "."

@@ -1,7 +1,8 @@
 """Find a good learning rate, of a trial or inside the user's own loop."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast, overload
 
 import torch
@@ -10,18 +11,26 @@ from torch.optim import Optimizer
 
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
+from surefoot._engine import groups
+from surefoot._engine.loop_probe import LoopProbe, first_module
 from surefoot._engine.plan import beta2
-from surefoot._engine.probe import LoopProbe, Probe, TrialProbe, compressed, first_module
+from surefoot._engine.probe import Probe, compressed
 from surefoot._engine.snapshot import Snapshot, listed
 from surefoot._engine.trial import Trial
+from surefoot._engine.trial_probe import TrialProbe
+from surefoot._engine.unlisted import Unlisted, schedulers
 from surefoot._find.answer import answer
-from surefoot._find.search import EFFORTS, Effort, search
+from surefoot._find.library import centre, known
+from surefoot._find.search import EFFORTS, Effort, search, trial_updates
 from surefoot.errors import InputError
 from surefoot.records import Cost, Finding
 from surefoot.schedules import Schedule
 from surefoot.schedules import schedule as read_schedule
 
 __all__ = ["find"]
+
+DECAYS_BELOW = 0.2
+"""A schedule that ends below this factor is one that decays."""
 
 EffortName = Literal["quick", "thorough"]
 
@@ -62,9 +71,11 @@ def find(
 ) -> Finding:
     """Find a good learning rate by cheap trial.
 
-    A range test brackets: one training whose rate grows from 1e-6 to 10 until the loss blows up.
-    Then short real trainings from the same start decide between rates around a tenth of the rate of
-    least loss. At a constant rate the winner is lowered for the longer budget.
+    A range test says where to look: one training whose rate grows from 1e-6 to 10 until the loss
+    blows up, compared with the same batches without training. Then real trainings from the same
+    start, with the same batches, are judged several times. What the whole training will reach at
+    each rate is forecast from them and from measured trainings like it; the answer has the least
+    expected regret.
 
     ``find(trial)`` builds a fresh model for each of these. ``find(train_step, optimizer, …)`` runs
     inside your own loop: before each training and at the end, also after an exception or Ctrl-C,
@@ -79,8 +90,8 @@ def find(
         restore: with a function: all that it changes: models, GradScaler, schedulers, ….
         steps: with a function: the budget of the real run in updates, ≥ 1.
         validate: with a function: what to judge by, () or (model) → number, lower is better.
-        effort: ``"quick"`` costs about half a training (at least 32 updates), ``"thorough"`` at
-            most three (at least 60); where validation is noisy it is not yet better than quick.
+        effort: ``"quick"`` makes three trainings of an eighth of the budget, in all half a
+            training; ``"thorough"`` five of these and two whole ones, at most three trainings.
         schedule: of the real run: the answer is then its peak rate. By default a trial's own.
         progress: None shows a bar on a terminal; True, False, or a function (done, total, text).
 
@@ -112,22 +123,46 @@ def find(
     if isinstance(what, Trial):
         _refuse_loop_arguments(optimizer=optimizer, restore=restore, steps=steps, validate=validate)
         plan = _resolved(schedule if schedule is not None else what.schedule, what.steps, chosen)
-        return _run(TrialProbe(what), chosen, plan, progress)
+        probe = TrialProbe(what, keep=len(chosen.rounds) > 1)
+        return _run(probe, chosen, plan, progress, _blind(probe))
     budget, things = _check_loop(what, optimizer, restore, steps)
     loop = cast("Optimizer", optimizer)
     plan = _resolved(schedule, budget, chosen, beta2=beta2(loop))
-    with Snapshot([*things, loop]) as snapshot:
-        model = first_module(things)
-        probe = LoopProbe(
+    with Snapshot([*things, loop, *schedulers(loop)]) as snapshot:
+        loop_probe = LoopProbe(
             what,
             loop,
             snapshot,
             steps=budget,
             validate=validate,
-            model=model,
+            model=first_module(things),
+            unlisted=Unlisted(things, loop),
             may_skip=any(isinstance(thing, torch.amp.GradScaler) for thing in things),
         )
-        return _run(probe, chosen, plan, progress)
+        notes = [*_blind(loop_probe), _place(snapshot)]
+        found = _run(loop_probe, chosen, plan, progress, notes)
+    return replace(found, lrs=tuple(found.lr * ratio for ratio in groups.ratios(loop)))
+
+
+def _blind(probe: Probe) -> list[str]:
+    """Return what a search without validation cannot see."""
+    if probe.metric != "training loss":
+        return []
+    return ["Judged by the training loss, which cannot see over-fitting: give validate=…."]
+
+
+def _place(snapshot: Snapshot) -> str:
+    """Return where the state was kept, and how large it is."""
+    places = [f"{_size(size)} on {place}" for place, size in snapshot.places.items() if size]
+    return f"What train_step changes was kept in {' and '.join(places) or 'no memory'}."
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
 
 
 def _check_loop(
@@ -152,11 +187,16 @@ def _check_loop(
 
 
 def _run(
-    probe: Probe, effort: Effort, schedule: Schedule | None, progress: ProgressOption
+    probe: Probe,
+    effort: Effort,
+    schedule: Schedule | None,
+    progress: ProgressOption,
+    notes: Sequence[str],
 ) -> Finding:
     started = time.perf_counter()
     made = 0
-    expected = effort.most_updates(probe.steps)
+    expected = effort.most_updates(probe.steps, probe.reference_cost)
+    decays = schedule is not None and float(schedule(10**12)) < DECAYS_BELOW
     with track(progress, f"find {probe.name}".strip(), expected) as advance:
 
         def count(updates: int, text: str) -> None:
@@ -164,9 +204,16 @@ def _run(
             made += updates
             advance(updates, text)
 
-        evidence = search(probe, effort, schedule, count)
+        evidence = search(
+            probe,
+            effort,
+            lambda lr, updates: compressed(schedule, probe.steps, updates, lr),
+            known("decaying" if decays else "constant"),
+            lambda reading: centre(reading, probe.default_lr),
+            count,
+        )
     seconds = time.perf_counter() - started
-    return answer(probe, effort, schedule, evidence, Cost(made, seconds, made / probe.steps))
+    return answer(probe, evidence, Cost(made, seconds, made / probe.steps), notes)
 
 
 def _resolved(
@@ -175,8 +222,8 @@ def _resolved(
     if schedule is None:
         return None
     resolved = read_schedule(schedule).resolve(steps, **units)
-    for share, _ in effort.rounds:
-        updates = effort.trial_updates(share, steps)
+    for _, share in effort.rounds:
+        updates = trial_updates(share, steps)
         if not any(compressed(resolved, steps, updates, 1.0)):
             raise InputError(
                 f"schedule must not be 0 throughout; {resolved} is, at the {updates} updates of a "

@@ -17,13 +17,15 @@ class Attempt(Record):
     Args:
         lr: learning rate that the optimizer was given, > 0 (in a loop: the first group's).
         updates: length of the trial in updates.
-        loss: what it was judged by: the validation loss where there is one, else the mean training
-            loss of its last third; inf if it diverged.
+        loss: what it was judged by in the end: the validation loss where there is one, else the
+            mean training loss of its last 30 %; inf if it diverged.
+        judged: the same after fewer updates, and in the end.
     """
 
     lr: float
     updates: int
     loss: float
+    judged: Curve = field(default_factory=lambda: Curve([], []))
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,26 @@ class Finding(Record):
     Args:
         lr: the recommended learning rate: what to give to the trial's optimizer function; in a
             loop, the first parameter group's, to which the others keep their ratio.
-        low, high: the interval in which the best rate lies, as far as the evidence goes.
+        low, high: the interval in which the best rate lies with a probability of 90 %.
         source: ``"measured"``, or ``"default"`` when the evidence was too thin to recommend
             anything but the usual rate of this optimizer.
         reason: one sentence.
         cost: what it cost.
-        diverges_at: the rate at which the range test diverged; None if it never did.
+        diverges_at: the lowest rate at which the range test or a training diverged; None if none
+            did. A range test is quick, so constant rates well below its own may diverge, too.
         metric: what the trials were judged by: "validation loss" or "training loss".
         sweep: the range test's loss against lr.
         attempts: the short trials, in the order in which they ran.
         default_lr: the usual rate of this optimizer.
         name: the trial's name.
+        forecast: the loss expected after the whole budget against lr; empty if unmeasured.
+        gain: by what share of it the loss is expected to be lower than at ``default_lr``; NaN if
+            unmeasured.
+        agreement: the factor between the lowest and the highest of what the best training, the
+            most probable best rate and the least expected regret say by themselves; 1 is full
+            agreement, NaN unmeasured.
+        lrs: in a loop, the rate of each parameter group; empty for a trial.
+        notes: what else one should know, a sentence each.
     """
 
     lr: float
@@ -58,6 +69,11 @@ class Finding(Record):
     attempts: tuple[Attempt, ...] = ()
     default_lr: float = float("nan")
     name: str = ""
+    forecast: Curve = field(default_factory=lambda: Curve([], []))
+    gain: float = float("nan")
+    agreement: float = float("nan")
+    lrs: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"lr {self.lr:.3g} ({self.source}, {self.low:.2g} … {self.high:.2g}): {self.reason}"

@@ -3,17 +3,16 @@
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakSet, finalize
 
-import psutil
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from surefoot._engine.backends._backend import Job, UnfitError, shards
+from surefoot._engine.free import free_memory
 from surefoot._engine.training import Training
 
 __all__ = ["Room", "fitted", "most_at_once", "needed"]
@@ -34,8 +33,6 @@ checked: a twin of the stack is updated, and compared with it."""
 
 LEAST = 8
 """Where fewer members fit, they are not stacked: the check before that holds six or seven."""
-
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 class Room(NamedTuple):
@@ -83,7 +80,7 @@ def most_at_once(job: Job, seconds: float, *, compiled: bool) -> int | None:
         compiled: whether they may come to be compiled.
     """
     device = torch.device(job.trial.device or "cpu")
-    free, count = SHARE * _free(device), len(job.members)
+    free, count = SHARE * free_memory(device), len(job.members)
     if device.type == "cpu" and count * seconds * FASTEST < free:
         return None
     room = needed(job, device)
@@ -158,23 +155,3 @@ class _Storages(TorchDispatchMode):
 
     def _free(self, size: int) -> None:
         self.now -= size
-
-
-def _free(device: torch.device) -> float:
-    """Return the bytes that may still be taken on a device."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
-    if device.type != "cpu":
-        return float("inf")
-    return min(psutil.virtual_memory().available, _left_to_container())
-
-
-def _left_to_container() -> float:
-    """Return what the limit of a container leaves; what is cached of files can be freed."""
-    try:
-        limit, used = (int(Path(_CGROUP, f"memory.{it}").read_text()) for it in ("max", "current"))
-        told = dict(line.split() for line in Path(_CGROUP, "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # none, or "max"
-        return float("inf")
-    return limit - used + int(told.get("inactive_file", 0))

@@ -1,0 +1,205 @@
+"""Short trainings inside the user's own loop, each from the same snapshot."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot._base import checks
+from surefoot._engine import groups, ranks
+from surefoot._engine.batches import plain
+from surefoot._engine.probe import ProbeRun, Stop, window
+from surefoot._engine.snapshot import Snapshot
+from surefoot._engine.unlisted import Unlisted
+from surefoot.errors import InputError
+
+__all__ = ["LoopProbe", "first_module"]
+
+SKIPPED_AT_MOST = 30
+"""So many updates a GradScaler may skip while it looks for its scale."""
+
+
+class LoopProbe:
+    """Short trainings inside the user's own loop, each from the same snapshot.
+
+    Args:
+        train_step: does one whole update and returns its loss (a number or a scalar tensor).
+        optimizer: the optimizer that ``train_step`` steps.
+        snapshot: the state to start from; put back before each run.
+        steps: the budget in updates.
+        validate: function () → number to judge by, or (model) → number; optional.
+        model: what to give to ``validate`` if it takes a model.
+        may_skip: whether a GradScaler may skip updates.
+        unlisted: what must not change; looked at after the first update and the first training.
+    """
+
+    reference_cost = 1.0
+    goes_on = False
+
+    def __init__(
+        self,
+        train_step: Callable[[], Any],
+        optimizer: Optimizer,
+        snapshot: Snapshot,
+        *,
+        steps: int,
+        validate: Callable[..., Any] | None = None,
+        model: nn.Module | None = None,
+        may_skip: bool = False,
+        unlisted: Unlisted | None = None,
+    ) -> None:
+        self._train_step = train_step
+        self._unlisted = unlisted
+        self._optimizer = optimizer
+        self._snapshot = snapshot
+        self._validate = validate
+        self._arguments = _validate_arguments(validate, model)
+        self._ratios = groups.ratios(optimizer)
+        self._written: tuple[float, ...] = ()
+        self._steps_seen = self._calls = 0
+        self._skipped_at_most = SKIPPED_AT_MOST if may_skip else 0
+        self._hooked = _tells_of_steps(optimizer)
+        self.steps = steps
+        self.name = ""
+        self.pass_cost = 0.0 if validate is None else None
+        self.metric = "training loss" if validate is None else "validation loss"
+        self.default_lr = groups.default_lr(optimizer)
+
+    def reference(self, count: int) -> list[float]:
+        """Train at a rate of 0; see :meth:`Probe.reference`."""
+        self._snapshot.restore()
+        return self._updates([0.0] * count, [])
+
+    def range_test(self, lrs: Sequence[float], stop: Stop) -> list[float]:
+        """Train from the snapshot; see :meth:`Probe.range_test`."""
+        self._snapshot.restore()
+        losses = self._updates(ranks.first(list(lrs)), [], stop)
+        if self._unlisted is not None:
+            self._unlisted.check()
+        self._unlisted = None
+        return losses
+
+    def untrained(self) -> float | None:
+        """Judge the model of the snapshot; see :meth:`Probe.untrained`."""
+        self._snapshot.restore()
+        return None if self._validate is None else self._judge(self._validate)
+
+    def train(self, lrs: Sequence[float], marks: Sequence[int]) -> ProbeRun:
+        """Train from the snapshot; see :meth:`Probe.train`."""
+        self._snapshot.restore()
+        lrs, losses = ranks.first(list(lrs)), []
+        judged: list[tuple[int, float]] = []
+        for mark in marks:
+            self._updates(lrs[len(losses) : mark], losses)
+            finite = math.isfinite(losses[-1])
+            if self._validate is None or not finite:
+                judged.append((mark, window(losses)))
+            else:
+                judged.append((mark, self._judge(self._validate)))
+            if not finite:
+                break
+        return ProbeRun(len(losses), tuple(judged))
+
+    def _updates(
+        self, lrs: Sequence[float], losses: list[float], stop: Stop | None = None
+    ) -> list[float]:
+        """Make an update at each of the rates, and add their losses to those before."""
+        self._steps_seen = 0
+        register = self._optimizer.register_step_pre_hook if self._hooked else None
+        hook = None if register is None else register(self._check_step)
+        try:
+            for lr in lrs:
+                groups.write(self._optimizer, [lr * ratio for ratio in self._ratios])
+                self._written = groups.read(self._optimizer)
+                losses.append(self._make_update())
+                if self._unlisted is not None and len(losses) == 1:
+                    self._unlisted.check()
+                if not math.isfinite(losses[-1]) or (stop is not None and stop(losses)):
+                    break
+        finally:
+            if hook is not None:
+                hook.remove()
+        excused = not self._hooked or self._steps_seen or not math.isfinite(losses[-1])
+        if not excused and len(losses) > self._skipped_at_most:
+            raise InputError(
+                f"train_step must step the optimizer that find is given; in {len(losses)} calls "
+                f"this {type(self._optimizer).__name__} was never stepped."
+            )
+        return losses
+
+    def _make_update(self) -> float:
+        try:
+            loss = _loss_value(self._train_step())
+        except StopIteration:
+            raise InputError(
+                f"train_step ran out of batches after {self._calls} updates in all: let it begin "
+                "the loader again, for find repeats many short trainings."
+            ) from None
+        self._calls += 1
+        return ranks.mean(loss)
+
+    def _check_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._steps_seen += 1
+        used = groups.read(optimizer)
+        if used[: len(self._written)] != self._written:
+            raise InputError(
+                f"train_step must leave the learning rate alone while find tries rates; it was set "
+                f"to {list(used)} before optimizer.step(). Take that line out for the search, and "
+                "give the schedule as schedule=…."
+            )
+
+    def _judge(self, validate: Callable[..., Any]) -> float:
+        value = validate(*self._arguments)
+        number = checks.number("validate's result", plain(value), finite=False)
+        number = ranks.mean(number)
+        return number if math.isfinite(number) else math.inf
+
+
+def _tells_of_steps(optimizer: Optimizer) -> bool:
+    """Return whether hooks see its steps: not those of wrappers, nor of a captured graph."""
+    hooked = getattr(type(optimizer).step, "hooked", False)
+    captured = any(group.get("capturable") for group in optimizer.param_groups)
+    return bool(hooked) and hasattr(optimizer, "_optimizer_step_pre_hooks") and not captured
+
+
+def first_module(things: Iterable[object]) -> nn.Module | None:
+    """Return the first module among the things."""
+    return next((thing for thing in things if isinstance(thing, nn.Module)), None)
+
+
+def _loss_value(value: Any) -> float:
+    loss = plain(value)
+    if loss is None or isinstance(loss, torch.Tensor):
+        given = "None" if loss is None else f"a tensor of shape {tuple(loss.shape)}"
+        raise InputError(f"train_step must return its loss as a scalar; it returned {given}.")
+    return checks.number("train_step's loss", loss, finite=False)
+
+
+def _validate_arguments(
+    validate: Callable[..., Any] | None, model: nn.Module | None
+) -> tuple[nn.Module, ...]:
+    """Return what to call ``validate`` with: nothing, or the model if it takes one."""
+    if validate is None:
+        return ()
+    if not callable(validate):
+        raise InputError(
+            f"validate must be a function that returns a number, not a {type(validate).__name__}."
+        )
+    if not _takes_model(validate):
+        return ()
+    if model is None:
+        raise InputError("validate takes a model, but restore holds none: add the model to it.")
+    return (model,)
+
+
+def _takes_model(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    needed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(p.kind in needed and p.default is inspect.Parameter.empty for p in parameters)
