@@ -284,7 +284,7 @@ def test_the_command_has_these_options_and_no_others():
     }
     assert surface == {
         "demo": ["--json", "--to"],
-        "find": ["--effort", "--json", "--out", "--schedule", "-o", "task"],
+        "find": ["--apply", "--effort", "--json", "--out", "--schedule", "-o", "task"],
         "sweep": [
             "--backend", "--exact", "--json", "--keep", "--lrs", "--no-exact", "--out", "--over",
             "--randomness", "--refine", "--seeds", "--tolerance", "--workers", "-o", "task",

@@ -1,3 +1,5 @@
+"""Probes: short trainings from the same start, in a loop and of a trial."""
+
 import math
 
 import pytest
@@ -5,7 +7,9 @@ import torch
 from torch import nn
 
 from surefoot import InputError, Snapshot, Trial
-from surefoot._engine.probe import LoopProbe, TrialProbe, compressed, first_module
+from surefoot._engine.loop_probe import LoopProbe, first_module
+from surefoot._engine.probe import ProbeRun, compressed, window
+from surefoot._engine.trial_probe import TrialProbe
 from surefoot.schedules import linear
 from tests.exact import INPUT, assert_same, state, training, update
 
@@ -26,11 +30,17 @@ def loop(train_step=None, validate=None, **changes):
     return probe, model, optimizer
 
 
-def test_each_run_starts_from_the_snapshot():
+def never(_):
+    return False
+
+
+def test_each_training_starts_from_the_snapshot():
     probe, _, _ = loop()
-    first = probe.run([0.01] * 6)
-    assert probe.run([0.1] * 6).losses != first.losses
-    assert probe.run([0.01] * 6) == first
+    first = probe.train([0.01] * 6, [3, 6])
+    assert probe.train([0.1] * 6, [3, 6]).judged != first.judged
+    assert probe.train([0.01] * 6, [3, 6]) == first
+    assert first.updates == 6
+    assert [update for update, _ in first.judged] == [3, 6]
 
 
 def test_groups_keep_their_ratio_at_every_update():
@@ -42,33 +52,60 @@ def test_groups_keep_their_ratio_at_every_update():
         optimizer.step()
         return 1.0
 
-    LoopProbe(step, optimizer, Snapshot([model, optimizer]), steps=3).run([1e-6, 1e-3, 1.0])
+    probe = LoopProbe(step, optimizer, Snapshot([model, optimizer]), steps=3)
+    probe.range_test([1e-6, 1e-3, 1.0], never)
     assert seen == [[lr, pytest.approx(3 * lr)] for lr in (1e-6, 1e-3, 1.0)]
 
 
-def test_without_validation_the_last_third_judges():
-    losses = iter([9.0, 8.0, 7.0, 6.0, 1.0, 3.0])
-    run = loop(lambda: next(losses))[0].run([0.1] * 6)
-    assert run.loss == 2.0
-    assert run.losses == (9.0, 8.0, 7.0, 6.0, 1.0, 3.0)
+def test_one_group_is_tried_while_the_others_follow_the_schedule():
+    seen = []
+    model, optimizer = training()
+
+    def step():
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        return 1.0
+
+    snapshot = Snapshot([model, optimizer])
+    probe = LoopProbe(step, optimizer, snapshot, steps=3, group=1, others=(0.5, 7.0))
+    probe.train([0.2, 0.1], [2])
+    probe.range_test([1e-6, 1.0], never)
+    probe.reference(1)
+    assert seen == [[0.5, 0.2], [0.25, 0.1], [0.5, 1e-6], [0.5, 1.0], [0.5, 0.0]]
 
 
-def test_a_run_that_is_not_judged_has_no_loss():
-    probe, _, _ = loop(lambda: 1.0, validate=lambda: pytest.fail("was called"))
-    assert math.isnan(probe.run([0.1], judge=False).loss)
+def test_without_validation_the_last_part_judges():
+    losses = iter([9.0, 8.0, 7.0, 6.0, 5.0, 6.0, 1.0, 3.0])
+    run = loop(lambda: next(losses))[0].train([0.1] * 8, [4, 8])
+    assert run == ProbeRun(8, ((4, 6.0), (8, 2.0)))
+    assert window([4.0]) == 4.0
+    assert window([4.0, math.nan]) == math.inf
+
+
+def test_the_reference_is_what_the_losses_would_be_without_training():
+    probe, model, optimizer = loop()
+    expected = state(model, optimizer)
+    found = probe.reference(3)
+    probe._snapshot.restore()
+    assert_same(state(model, optimizer), expected)
+    first = probe.range_test([1e-12] * 3, never)
+    assert found == pytest.approx(first, rel=1e-5)
+
+
+def test_the_untrained_model_is_judged_as_it_was():
+    assert loop(validate=lambda: 0.3)[0].untrained() == 0.3
+    assert loop()[0].untrained() is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_run_ends_at_a_loss_that_is_not_finite(bad):
+def test_a_training_ends_at_a_loss_that_is_not_finite(bad):
     losses = iter([1.0, bad, 1.0])
-    run = loop(lambda: next(losses), validate=lambda: 0.0)[0].run([0.1] * 3)
-    assert len(run.losses) == 2
-    assert run.loss == math.inf
+    run = loop(lambda: next(losses), validate=lambda: 0.0)[0].train([0.1] * 3, [1, 3])
+    assert run == ProbeRun(2, ((1, 0.0), (3, math.inf)))
 
 
-def test_stop_ends_a_run():
-    run = loop()[0].run([0.01] * 9, stop=lambda losses: len(losses) == 4)
-    assert len(run.losses) == 4
+def test_stop_ends_a_range_test():
+    assert len(loop()[0].range_test([0.01] * 9, lambda losses: len(losses) == 4)) == 4
 
 
 def no_argument():
@@ -96,7 +133,7 @@ def with_model(model):
     ],
 )
 def test_validation_judges_whether_it_takes_the_model_or_not(validate, loss):
-    assert loop(validate=validate)[0].run([0.01] * 3).loss == loss
+    assert loop(validate=validate)[0].train([0.01] * 3, [3]).judged == ((3, loss),)
 
 
 def test_a_validation_without_a_signature_is_called_without_arguments():
@@ -106,7 +143,7 @@ def test_a_validation_without_a_signature_is_called_without_arguments():
         def __call__(self):
             return 3.0
 
-    assert loop(validate=Opaque())[0].run([0.01]).loss == 3.0
+    assert loop(validate=Opaque())[0].train([0.01], [1]).judged == ((1, 3.0),)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +155,7 @@ def test_a_validation_without_a_signature_is_called_without_arguments():
 )
 def test_says_what_validation_must_return(validate, said):
     with pytest.raises(InputError, match=said):
-        loop(validate=validate)[0].run([0.01])
+        loop(validate=validate)[0].train([0.01], [1])
 
 
 def test_a_validation_that_takes_a_model_needs_one():
@@ -140,7 +177,7 @@ def test_a_validation_that_takes_a_model_needs_one():
 )
 def test_says_what_train_step_must_return(value, said):
     with pytest.raises(InputError, match=said):
-        loop(lambda: value)[0].run([0.01])
+        loop(lambda: value)[0].train([0.01], [1])
 
 
 def test_a_trial_probe_trains_a_fresh_model_like_a_loop_by_hand():
@@ -169,11 +206,47 @@ def test_a_trial_probe_trains_a_fresh_model_like_a_loop_by_hand():
             model.bias -= 2 * lr * gradients[1]
     probe = TrialProbe(trial)
     for _ in range(2):
-        run = probe.run(lrs)
-        assert run.losses == pytest.approx(expected, rel=1e-6)
-        assert run.loss == run.losses[-1]
+        assert probe.range_test(lrs, never) == pytest.approx(expected, rel=1e-6)
+        judged = probe.train(lrs, [1, 2, 3]).judged
+        assert [loss for _, loss in judged] == pytest.approx(expected, rel=1e-6)
+    assert probe.reference(2) == pytest.approx([expected[0]] * 2, rel=1e-6)
     assert (probe.name, probe.steps, probe.default_lr) == ("mine", 3, 0.1)
-    assert math.isnan(probe.run(lrs, judge=False).loss)
+
+
+@pytest.mark.parametrize(
+    ("validate", "cost"),
+    [
+        (None, 0.0),
+        ([(INPUT, INPUT)] * 3, 1.0),
+        (torch.utils.data.DataLoader(torch.utils.data.TensorDataset(INPUT, INPUT)), 1 / 3),
+        (lambda model: 1.0, None),
+    ],
+)
+def test_what_judging_costs_is_told_by_the_samples(validate, cost):
+    trial = Trial(
+        model=lambda: nn.Linear(4, 4),
+        optimizer=lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr),
+        train=[(INPUT, INPUT)],
+        validate=validate,
+        loss=nn.functional.mse_loss,
+        steps=3,
+    )
+    assert TrialProbe(trial).pass_cost == pytest.approx(cost)
+
+
+def test_trainings_are_kept_only_as_far_as_memory_allows(monkeypatch):
+    trial = Trial(
+        model=lambda: nn.Linear(4, 4),
+        optimizer=lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr),
+        train=[(INPUT, INPUT)],
+        loss=nn.functional.mse_loss,
+        steps=9,
+    )
+    for free, made in ((1e9, 3), (10, 6)):
+        monkeypatch.setattr("surefoot._engine.trial_probe.free_memory", lambda _, free=free: free)
+        probe = TrialProbe(trial, keep=True)
+        probe.train([0.1] * 3, [3])
+        assert probe.train([0.1] * 6, [6]).updates == made
 
 
 def test_a_short_run_goes_through_the_whole_schedule():
@@ -193,5 +266,5 @@ def test_the_probe_leaves_restoring_at_the_end_to_the_snapshot():
     expected = state(model, optimizer)
     with Snapshot([model, optimizer]) as snapshot:
         probe = LoopProbe(lambda: update(model, optimizer), optimizer, snapshot, steps=5)
-        probe.run([0.5] * 5)
+        probe.train([0.5] * 5, [5])
     assert_same(state(model, optimizer), expected)

@@ -206,7 +206,7 @@ def test_marks_of_a_finding():
     found = marks(figure(finding()))
     assert found["chosen 0.05"].at == 0.05
     assert (found["interval 0.02 … 0.2"].at, found["interval 0.02 … 0.2"].end) == (0.02, 0.2)
-    assert found["range test diverges at 0.6"].at == 0.6
+    assert found["diverges at 0.6"].at == 0.6
 
 
 def test_an_explosion_of_the_range_test_leaves_the_axis():

@@ -205,6 +205,31 @@ def test_groups_keep_their_ratios_in_every_update():
     assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.03]
 
 
+def test_each_group_can_have_a_rate_of_its_own():
+    """Two bowls, one 100 times as steep: alone each has its own best rate."""
+    torch.manual_seed(0)
+    flat, steep = (torch.ones(3, requires_grad=True) for _ in range(2))
+    optimizer = torch.optim.SGD([{"params": [flat]}, {"params": [steep]}], lr=0.1)
+
+    def train_step():
+        loss = 0.5 * (flat.square().sum() + 100 * steep.square().sum())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    options = {"restore": [], "steps": 200}
+    together = sf.find(train_step, optimizer, **options)
+    apart = sf.find(train_step, optimizer, **options, per_group=True)
+    assert together.lrs == (together.lr, together.lr)
+    assert apart.lr == apart.lrs[0] > 5 * apart.lrs[1]
+    assert together.lr < 0.02  # 2 ÷ 100
+    assert apart.lrs[1] < 0.02 < apart.lrs[0] < 2
+    assert sum(note.startswith("Group") for note in apart.notes) == 2
+    assert apart.cost.updates > 2.5 * together.cost.updates
+    assert torch.equal(flat, torch.ones(3))
+
+
 def test_scaler_and_scheduler_in_the_loop_come_back():
     model, optimizer = make()
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=3)

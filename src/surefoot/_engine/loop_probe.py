@@ -35,6 +35,9 @@ class LoopProbe:
         model: what to give to ``validate`` if it takes a model.
         may_skip: whether a GradScaler may skip updates.
         unlisted: what must not change; looked at after the first update and the first training.
+        group: the one parameter group whose rate is tried, with ``others`` for all of them; None
+            tries all together.
+        others: the peak rate of each group; None: in the proportions that they have.
     """
 
     reference_cost = 1.0
@@ -51,6 +54,8 @@ class LoopProbe:
         model: nn.Module | None = None,
         may_skip: bool = False,
         unlisted: Unlisted | None = None,
+        group: int | None = None,
+        others: Sequence[float] | None = None,
     ) -> None:
         self._train_step = train_step
         self._unlisted = unlisted
@@ -58,7 +63,8 @@ class LoopProbe:
         self._snapshot = snapshot
         self._validate = validate
         self._arguments = _validate_arguments(validate, model)
-        self._ratios = groups.ratios(optimizer)
+        self._others = groups.ratios(optimizer) if others is None else tuple(others)
+        self._group = group
         self._written: tuple[float, ...] = ()
         self._steps_seen = self._calls = 0
         self._skipped_at_most = SKIPPED_AT_MOST if may_skip else 0
@@ -92,9 +98,10 @@ class LoopProbe:
         """Train from the snapshot; see :meth:`Probe.train`."""
         self._snapshot.restore()
         lrs, losses = ranks.first(list(lrs)), []
+        peak = max(lrs)
         judged: list[tuple[int, float]] = []
         for mark in marks:
-            self._updates(lrs[len(losses) : mark], losses)
+            self._updates(lrs[len(losses) : mark], losses, share=lambda lr: lr / peak)
             finite = math.isfinite(losses[-1])
             if self._validate is None or not finite:
                 judged.append((mark, window(losses)))
@@ -105,15 +112,22 @@ class LoopProbe:
         return ProbeRun(len(losses), tuple(judged))
 
     def _updates(
-        self, lrs: Sequence[float], losses: list[float], stop: Stop | None = None
+        self,
+        lrs: Sequence[float],
+        losses: list[float],
+        stop: Stop | None = None,
+        share: Callable[[float], float] = lambda _: 1.0,
     ) -> list[float]:
-        """Make an update at each of the rates, and add their losses to those before."""
+        """Make an update at each of the rates, and add their losses to those before.
+
+        ``share`` tells of a rate which part of the peak it is.
+        """
         self._steps_seen = 0
         register = self._optimizer.register_step_pre_hook if self._hooked else None
         hook = None if register is None else register(self._check_step)
         try:
             for lr in lrs:
-                groups.write(self._optimizer, [lr * ratio for ratio in self._ratios])
+                groups.write(self._optimizer, self._rates(lr, share(lr)))
                 self._written = groups.read(self._optimizer)
                 losses.append(self._make_update())
                 if self._unlisted is not None and len(losses) == 1:
@@ -130,6 +144,14 @@ class LoopProbe:
                 f"this {type(self._optimizer).__name__} was never stepped."
             )
         return losses
+
+    def _rates(self, lr: float, share: float) -> list[float]:
+        """Return the rate of each group, at a share of the peak."""
+        if self._group is None:
+            return [lr * ratio for ratio in self._others]
+        return [
+            lr if group == self._group else own * share for group, own in enumerate(self._others)
+        ]
 
     def _make_update(self) -> float:
         try:

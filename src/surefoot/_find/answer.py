@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from surefoot._curves.forecast import Forecast
 from surefoot._engine.probe import JUDGED_SHARE, Probe
 from surefoot._find.search import Evidence
@@ -58,7 +60,9 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
         high=float(f"{high:.3g}"),
         source="measured",
         reason=_reason(probe, evidence, told),
-        forecast=_curve(told),
+        forecast=_curve(told, 0.5),
+        forecast_low=_curve(told, (1 - LIKELY) / 2),
+        forecast_high=_curve(told, (1 + LIKELY) / 2),
         gain=_gain(told, lr, probe.default_lr, evidence.untrained),
         agreement=_agreement(evidence, told),
         **facts,
@@ -110,8 +114,8 @@ def _diverges_at(evidence: Evidence) -> float | None:
     return min(seen, default=None)
 
 
-def _curve(told: Forecast) -> Curve:
-    return Curve(told.lrs, [told.expected(lr) for lr in told.lrs.tolist()])
+def _curve(told: Forecast, share: float) -> Curve:
+    return Curve(told.lrs, np.quantile(told.losses, share, axis=0))
 
 
 def _gain(told: Forecast, lr: float, default_lr: float, untrained: float) -> float:

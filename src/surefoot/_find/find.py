@@ -55,6 +55,7 @@ def find(
     validate: Callable[..., Any] | None = None,
     effort: EffortName = "quick",
     schedule: Schedule | str | None = None,
+    per_group: bool = False,
     progress: ProgressOption = None,
 ) -> Finding: ...
 def find(
@@ -67,6 +68,7 @@ def find(
     validate: Callable[..., Any] | None = None,
     effort: EffortName = "quick",
     schedule: Schedule | str | None = None,
+    per_group: bool = False,
     progress: ProgressOption = None,
 ) -> Finding:
     """Find a good learning rate by cheap trial.
@@ -79,9 +81,10 @@ def find(
 
     ``find(trial)`` builds a fresh model for each of these. ``find(train_step, optimizer, …)`` runs
     inside your own loop: before each training and at the end, also after an exception or Ctrl-C,
-    everything in ``restore`` and the optimizer is put back bit for bit, with the random generators
-    of torch, NumPy and Python. (A DataLoader's iterator has no state to put back: batches drawn
-    here are gone.)
+    everything in ``restore``, the optimizer and the schedulers attached to it are put back bit for
+    bit, with the random generators of torch, NumPy and Python. (A DataLoader's iterator has no
+    state to put back; :func:`surefoot.replay` makes a loader that has.) What several ranks train
+    together, all of them must search; they find the same.
 
     Args:
         what: a :class:`surefoot.Trial`, or a function without arguments that does one whole
@@ -93,6 +96,8 @@ def find(
         effort: ``"quick"`` makes three trainings of an eighth of the budget, in all half a
             training; ``"thorough"`` five of these and two whole ones, at most three trainings.
         schedule: of the real run: the answer is then its peak rate. By default a trial's own.
+        per_group: with a function: search the rate of each parameter group by itself, too, one
+            after the other with the others at theirs, for the same cost again each.
         progress: None shows a bar on a terminal; True, False, or a function (done, total, text).
 
     Returns:
@@ -121,27 +126,58 @@ def find(
     """
     chosen = EFFORTS[checks.one_of("effort", effort, EFFORTS)]
     if isinstance(what, Trial):
-        _refuse_loop_arguments(optimizer=optimizer, restore=restore, steps=steps, validate=validate)
+        loop_only = {"optimizer": optimizer, "restore": restore, "steps": steps}
+        _refuse_loop_arguments(**loop_only, validate=validate, per_group=per_group or None)
         plan = _resolved(schedule if schedule is not None else what.schedule, what.steps, chosen)
         probe = TrialProbe(what, keep=len(chosen.rounds) > 1)
         return _run(probe, chosen, plan, progress, _blind(probe))
     budget, things = _check_loop(what, optimizer, restore, steps)
     loop = cast("Optimizer", optimizer)
     plan = _resolved(schedule, budget, chosen, beta2=beta2(loop))
+    ratios = groups.ratios(loop)
     with Snapshot([*things, loop, *schedulers(loop)]) as snapshot:
-        loop_probe = LoopProbe(
-            what,
-            loop,
-            snapshot,
-            steps=budget,
-            validate=validate,
-            model=first_module(things),
-            unlisted=Unlisted(things, loop),
-            may_skip=any(isinstance(thing, torch.amp.GradScaler) for thing in things),
+        unlisted = Unlisted(things, loop)
+
+        def probe_of(**options: Any) -> LoopProbe:
+            return LoopProbe(
+                what,
+                loop,
+                snapshot,
+                steps=budget,
+                validate=validate,
+                model=first_module(things),
+                may_skip=any(isinstance(thing, torch.amp.GradScaler) for thing in things),
+                **options,
+            )
+
+        together = probe_of(unlisted=unlisted)
+        notes = [*_blind(together), _place(snapshot)]
+        found = _run(together, chosen, plan, progress, notes)
+        lrs = tuple(found.lr * ratio for ratio in ratios)
+        found = replace(found, lrs=lrs)
+        if not per_group or len(lrs) == 1:
+            return found
+        return _one_by_one(found, probe_of, lambda probe: _run(probe, chosen, plan, progress, ()))
+
+
+def _one_by_one(
+    found: Finding, probe_of: Callable[..., LoopProbe], run: Callable[[Probe], Finding]
+) -> Finding:
+    """Search the rate of each group while the others have theirs, and note what was found."""
+    lrs, notes, cost = list(found.lrs), list(found.notes), found.cost
+    for group in range(len(lrs)):
+        own = run(probe_of(group=group, others=tuple(lrs)))
+        cost = Cost(
+            cost.updates + own.cost.updates,
+            cost.seconds + own.cost.seconds,
+            cost.trainings + own.cost.trainings,
         )
-        notes = [*_blind(loop_probe), _place(snapshot)]
-        found = _run(loop_probe, chosen, plan, progress, notes)
-    return replace(found, lrs=tuple(found.lr * ratio for ratio in groups.ratios(loop)))
+        if own.source == "default":
+            notes.append(f"Group {group} keeps {lrs[group]:.3g}. {own.reason}")
+            continue
+        lrs[group] = own.lr
+        notes.append(f"Group {group}: {own.lr:.3g} ({own.low:.2g} … {own.high:.2g}), by itself.")
+    return replace(found, lr=lrs[0], lrs=tuple(lrs), notes=tuple(notes), cost=cost)
 
 
 def _blind(probe: Probe) -> list[str]:

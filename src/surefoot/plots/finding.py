@@ -24,11 +24,14 @@ def finding_figure(finding: Finding) -> FigureData:
     keep = sweep.steps > 0
     sweep = Curve(sweep.steps[keep], sweep.values[keep])
     finite = [attempt.loss for attempt in finding.attempts if math.isfinite(attempt.loss)]
+    told = finding.forecast.finite()
+    if len(told):
+        finite.append(float(told.values.min()))
     shown = loss_axis([sweep], also=finite, explosion=0.6)
     label = f"{finding.metric}" if not len(sweep) else "loss"
     y = Axis(label, log=shown.log, range=shown.range)
     lines = loss_series(sweep, "range test, one update per rate", "muted", y)
-    series = (*_named(lines), *_trials(finding))
+    series = (*_named(lines), *_forecast(finding), *_trials(finding))
     lrs = [*sweep.steps.tolist(), *(attempt.lr for attempt in finding.attempts)]
     x = Axis("learning rate", log=True, range=fit([*lrs, finding.lr], log=True, pad=0.03))
     name = f": {finding.name}" if finding.name else ""
@@ -45,6 +48,16 @@ def _named(lines: tuple[Series, ...]) -> list[Series]:
         for line in lines
         if line.x.size
     ]
+
+
+def _forecast(finding: Finding) -> list[Series]:
+    """Return what is expected of the whole training, where its loss has a place on the axis."""
+    told, low, high = finding.forecast, finding.forecast_low, finding.forecast_high
+    if not len(told):
+        return []
+    name = "expected after the whole training, with 90 % interval"
+    ends = low.values, high.values
+    return [Series(name, told.steps, told.values, "line", "good", low=ends[0], high=ends[1])]
 
 
 def _trials(finding: Finding) -> list[Series]:
@@ -81,6 +94,6 @@ def _marks(finding: Finding) -> tuple[Mark, ...]:
     if measured:
         marks.append(Mark("band", finding.low, f"interval {span}", role, finding.high))
     if finding.diverges_at is not None:
-        said = f"range test diverges at {short(finding.diverges_at)}"
+        said = f"diverges at {short(finding.diverges_at)}"
         marks.append(Mark("vertical", finding.diverges_at, said, "very_high"))
     return tuple(marks)

@@ -48,6 +48,7 @@ class Finding(Record):
         default_lr: the usual rate of this optimizer.
         name: the trial's name.
         forecast: the loss expected after the whole budget against lr; empty if unmeasured.
+        forecast_low, forecast_high: between these it lies with a probability of 90 %.
         gain: by what share of it the loss is expected to be lower than at ``default_lr``; NaN if
             unmeasured.
         agreement: the factor between the lowest and the highest of what the best training, the
@@ -55,6 +56,7 @@ class Finding(Record):
             agreement, NaN unmeasured.
         lrs: in a loop, the rate of each parameter group; empty for a trial.
         notes: what else one should know, a sentence each.
+        applied: the whole training at ``lr``, if it was made; see ``surefoot find --apply``.
     """
 
     lr: float
@@ -70,10 +72,13 @@ class Finding(Record):
     default_lr: float = float("nan")
     name: str = ""
     forecast: Curve = field(default_factory=lambda: Curve([], []))
+    forecast_low: Curve = field(default_factory=lambda: Curve([], []))
+    forecast_high: Curve = field(default_factory=lambda: Curve([], []))
     gain: float = float("nan")
     agreement: float = float("nan")
     lrs: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    applied: Attempt | None = None
 
     def __str__(self) -> str:
         return f"lr {self.lr:.3g} ({self.source}, {self.low:.2g} … {self.high:.2g}): {self.reason}"
