@@ -22,7 +22,7 @@ CAP = 0.3
 
 # The numbers below were chosen on the tuning workloads of benchmarks/find, each left out in turn.
 
-SHIFT = 0.48
+SHIFT = 0.42
 """Standard deviation of how many decades surfaces lie from where they are expected."""
 
 SHIFTS = 8
@@ -31,13 +31,13 @@ SHIFTS = 8
 DEPTHS = (0.75, 0.87, 1.0, 1.15, 1.35, 1.6)
 """How deep the whole training goes, in units of the deepest fall that was seen."""
 
-OWN, OWN_RATE, OWN_TIME = 0.086, 0.61, 1.16
+OWN, OWN_RATE, OWN_TIME = 0.10, 0.76, 1.16
 """Of a training's own deviation from the others': size, and lengths over ln lr and ln time."""
 
-ALONG, ALONG_LENGTH = 0.049, 2.06
+ALONG, ALONG_LENGTH = 0.04, 2.0
 """The same of the part that depends on rate × time alone."""
 
-NOISE, EARLY = 1.2e-3, 9.4e-5
+NOISE, EARLY = 2e-3, 8e-5
 """Variance of what one judgement has to itself, and per square of ln (budget ÷ time)."""
 
 HOPELESS = 1.0
