@@ -20,7 +20,7 @@ from surefoot._engine.trial import Trial
 from surefoot._engine.trial_probe import TrialProbe
 from surefoot._engine.unlisted import Unlisted, schedulers
 from surefoot._find.answer import answer
-from surefoot._find.library import centre, known
+from surefoot._find.library import FIRST, centre, known
 from surefoot._find.search import EFFORTS, Effort, search, trial_updates
 from surefoot.errors import InputError
 from surefoot.records import Cost, Finding
@@ -233,6 +233,7 @@ def _run(
     made = 0
     expected = effort.most_updates(probe.steps, probe.reference_cost)
     decays = schedule is not None and float(schedule(10**12)) < DECAYS_BELOW
+    kind = "decaying" if decays else "constant"
     with track(progress, f"find {probe.name}".strip(), expected) as advance:
 
         def count(updates: int, text: str) -> None:
@@ -244,9 +245,10 @@ def _run(
             probe,
             effort,
             lambda lr, updates: compressed(schedule, probe.steps, updates, lr),
-            known("decaying" if decays else "constant"),
+            known(kind),
             lambda reading: centre(reading, probe.default_lr),
             count,
+            FIRST[kind],
         )
     seconds = time.perf_counter() - started
     return answer(probe, evidence, Cost(made, seconds, made / probe.steps), notes)

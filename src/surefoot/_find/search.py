@@ -150,7 +150,8 @@ class Rounds:
         probe: what is trained.
         rates: (peak rate, updates) → the rate of each update.
         known: what trainings like it did.
-        centre: where to look first.
+        centre: the constant rate that is expected to be best.
+        lift: the first trainings lie around so many times that rate.
         untrained: what the model is judged by at the start.
         advance: told the updates made.
     """
@@ -161,6 +162,7 @@ class Rounds:
         rates: Callable[[float, int], list[float]],
         known: Known,
         centre: float,
+        lift: float,
         untrained: float,
         advance: Advance,
     ) -> None:
@@ -168,6 +170,7 @@ class Rounds:
         self._rates = rates
         self._known = known
         self._centre = centre
+        self._lift = lift
         self._untrained = untrained
         self._advance = advance
         self._constant = len(set(rates(1.0, 8))) == 1
@@ -195,7 +198,7 @@ class Rounds:
         count, share = effort.rounds[0]
         powers = np.arange(count) - (count - 1) / 2
         for power in powers.tolist():
-            self.train(self._centre * effort.spacing**power, share)
+            self.train(self._centre * self._lift * effort.spacing**power, share)
         for _ in range(LOWER_AT_MOST):
             if any(math.isfinite(each.loss) for each in self._ended):
                 return
@@ -266,6 +269,7 @@ def search(
     known: Known,
     centre: Callable[[RangeReading], float],
     advance: Advance,
+    lift: float = 1.0,
 ) -> Evidence:
     """Run the range test and the trainings.
 
@@ -274,8 +278,9 @@ def search(
         effort: how much to spend.
         rates: (peak rate, updates) → the rate of each update of a training through the schedule.
         known: what trainings like it did.
-        centre: what a range test's reading says of where to look first.
+        centre: the constant rate that a range test's reading expects to be best.
         advance: told the updates made.
+        lift: the first trainings lie around so many times that rate.
     """
     test = range_test(probe, advance)
     if test.reading is None or not any(_changes(test)):
@@ -284,7 +289,7 @@ def search(
     untrained = window(test.reference) if judged is None else judged
     if not math.isfinite(untrained):
         return Evidence(test, untrained, (), None)
-    rounds = Rounds(probe, rates, known, centre(test.reading), untrained, advance)
+    rounds = Rounds(probe, rates, known, centre(test.reading), lift, untrained, advance)
     rounds.first(effort)
     for count, share in effort.rounds[1:]:
         rounds.further(count, share)
