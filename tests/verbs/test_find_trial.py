@@ -172,12 +172,14 @@ def test_the_forecast_is_least_near_the_rate_and_the_gain_is_over_the_usual_one(
     assert finding.gain > 0.3
 
 
-def test_thorough_goes_on_with_two_of_its_short_trainings():
+def test_thorough_ends_with_two_whole_trainings():
     finding = sf.find(networks(), effort="thorough")
-    assert sorted(attempt.updates for attempt in finding.attempts)[-2:] == [300, 300]
-    whole = [attempt for attempt in finding.attempts if attempt.updates == 300]
-    assert all(attempt.judged.steps[0] < 38 < attempt.judged.steps[-1] for attempt in whole)
-    assert finding.cost.updates < 36 + 5 * 38 + 2 * 300
+    lengths = sorted(attempt.updates for attempt in finding.attempts)
+    assert lengths[-2:] == [300, 300]
+    assert set(lengths[:-2]) == {38}
+    assert 3 <= len(lengths[:-2]) <= 5  # a short one that is near goes on
+    went_on = 7 - len(lengths)
+    assert finding.cost.updates == 36 + 5 * 38 + 2 * 300 - went_on * 38
 
 
 def test_a_training_that_goes_on_is_the_one_that_it_would_have_been():
