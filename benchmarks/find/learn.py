@@ -57,10 +57,15 @@ def learned(workload):
     return {"name": workload.name, "depth": np.mean(tables, axis=0).round(3).tolist()}
 
 
-def without(name, kind):
+def kind(workload):
+    """Return what the rate does: all schedules of the workloads decay."""
+    return "constant" if workload.trial.schedule is None else "decaying"
+
+
+def without(name, group):
     """Return what is known without one training, to judge what it would find there."""
     told = json.loads(PLACE.read_text(encoding="utf-8"))
-    kept = [each["depth"] for each in told[kind] if each["name"] != name]
+    kept = [each["depth"] for each in told[group] if each["name"] != name]
     return Known(np.array(told["offsets"]), np.array(told["times"]), np.array(kept))
 
 
@@ -72,9 +77,7 @@ def main():
         if not surfaces.path(workload.name).exists():
             print(f"left out, as it was not measured: {workload.name}", flush=True)
             continue
-        found["constant" if workload.trial.schedule is None else "decaying"].append(
-            learned(workload)
-        )
+        found[kind(workload)].append(learned(workload))
         print(workload.name, flush=True)
     axes = {"offsets": OFFSETS.round(6).tolist(), "times": TIMES.round(6).tolist()}
     PLACE.write_text(json.dumps(axes | found, separators=(",", ":")) + "\n", encoding="utf-8")

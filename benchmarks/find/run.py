@@ -34,10 +34,10 @@ class Judge:
 
     def __init__(self, workload):
         told = surfaces.read(workload.name)
-        judged = told["judged"]
         mean = told["loss"][:, :, -1].mean(0)
-        for lr, loss in zip(judged["lrs"], judged["loss"].mean(0), strict=True):
-            mean[told["lrs"].index(lr)] = loss
+        if judged := told.get("judged"):  # drawn trainings have none
+            for lr, loss in zip(judged["lrs"], judged["loss"].mean(0), strict=True):
+                mean[told["lrs"].index(lr)] = loss
         start, best = float(np.mean(told["untrained"])), float(mean.min())
         floor = workload.floor
         unit = best - floor if floor is not None else 0.5 * (start - best)

@@ -348,7 +348,7 @@ def test_survivors_are_those_of_a_shard_of_their_own_for_each_model(name, going)
         assert mine == pytest.approx(its, rel=1e-4)
 
 
-def test_a_model_that_remembers_its_members_is_refused_and_auto_loops():
+def test_a_model_that_remembers_its_members_is_not_stacked():
     job = job_of(real(**REAL["memory in an attribute"]), STABLE, keep=1)
     with pytest.raises(UnfitError, match="keeps a tensor in an attribute that is no buffer"):
         run("fused", job)
@@ -381,12 +381,12 @@ class Holds(optim.SGD):
             data.sub_(self.param_groups[0]["lr"] * p.grad)
 
 
-def test_an_optimizer_that_holds_the_memory_of_its_parameters_is_refused_and_auto_loops():
+def test_an_optimizer_that_holds_the_memory_of_its_parameters_is_not_stacked():
     job = job_of(make(optimizer=of(Holds)), keep=1)
     with pytest.raises(UnfitError, match="holds the memory of its parameters"):
         run("fused", job)
     found, engine = run_job(job, "auto", None, silent)
-    assert engine.backend == "loop"
+    assert engine.backend in ("loop", "processes")  # whichever was the quicker just now
     assert found == run("loop", job)
 
 

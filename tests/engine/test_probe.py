@@ -244,9 +244,40 @@ def test_trainings_are_kept_only_as_far_as_memory_allows(monkeypatch):
     )
     for free, made in ((1e9, 3), (10, 6)):
         monkeypatch.setattr("surefoot._engine.trial_probe.free_memory", lambda _, free=free: free)
-        probe = TrialProbe(trial, keep=True)
+        probe = TrialProbe(trial)
         probe.train([0.1] * 3, [3])
+        assert probe.updates_of(0.1) == 6 - made
         assert probe.train([0.1] * 6, [6]).updates == made
+
+
+def test_in_a_loop_a_training_goes_on_bit_for_bit():
+    (whole, model, _), (parts, other, _) = loop(), loop()
+    assert parts.updates_of(0.01) == 0
+    before = parts.train([0.01] * 3, [1, 3])
+    assert parts.updates_of(0.01) == 3
+    parts.train([0.1] * 3, [3])
+    rest = parts.train([0.01] * 8, [5, 8])
+    assert (before.updates, rest.updates) == (3, 5)
+    expected = whole.train([0.01] * 8, [1, 3, 5, 8])
+    assert before.judged + rest.judged == expected.judged
+    assert all(map(torch.equal, model.state_dict().values(), other.state_dict().values()))
+
+
+def test_a_loop_keeps_the_best_three_that_are_not_finished():
+    probe, _, _ = loop()
+    lrs = (1e-4, 1e-3, 1e-2, 3e-2)
+    losses = {lr: probe.train([lr] * 3, [3]).judged[-1][1] for lr in lrs}
+    kept = {lr for lr in lrs if probe.updates_of(lr)}
+    assert kept == set(sorted(lrs, key=losses.__getitem__)[:3])
+    best = min(losses, key=losses.__getitem__)
+    probe.train([best] * probe.steps, [probe.steps])
+    assert probe.updates_of(best) == 0
+
+
+def test_with_a_schedule_no_training_goes_on():
+    probe, _, _ = loop()
+    probe.train([0.1, 0.05, 0.0], [3])
+    assert probe.updates_of(0.1) == 0
 
 
 def test_a_short_run_goes_through_the_whole_schedule():

@@ -40,7 +40,7 @@ ALONG, ALONG_LENGTH = 0.04, 2.0
 NOISE, EARLY = 2e-3, 8e-5
 """Variance of what one judgement has to itself, and per square of ln (budget ÷ time)."""
 
-HOPELESS = 1.0
+HOPELESS = 4.0
 """A regret beyond this counts no more than this."""
 
 ABOVE = 0.45

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,8 +24,26 @@ SKIPPED_AT_MOST = 30
 """So many updates a GradScaler may skip while it looks for its scale."""
 
 
+KEPT = 3
+"""So many trainings are kept at the most."""
+
+KEPT_SHARE = 0.1
+"""Of the memory that is free, so much may be filled with each; then they go to the host or disk."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A training that can go on: its state, the losses of its updates, what it was judged by."""
+
+    snapshot: Snapshot
+    losses: list[float]
+    loss: float
+
+
 class LoopProbe:
     """Short trainings inside the user's own loop, each from the same snapshot.
+
+    Those at one rate are kept, the best of them, so that they can go on.
 
     Args:
         train_step: does one whole update and returns its loss (a number or a scalar tensor).
@@ -41,7 +60,6 @@ class LoopProbe:
     """
 
     reference_cost = 1.0
-    goes_on = False
 
     def __init__(
         self,
@@ -61,6 +79,7 @@ class LoopProbe:
         self._unlisted = unlisted
         self._optimizer = optimizer
         self._snapshot = snapshot
+        self._kept: dict[float, _Kept] = {}
         self._validate = validate
         self._arguments = _validate_arguments(validate, model)
         self._others = groups.ratios(optimizer) if others is None else tuple(others)
@@ -94,11 +113,19 @@ class LoopProbe:
         self._snapshot.restore()
         return None if self._validate is None else self._judge(self._validate)
 
+    def updates_of(self, lr: float) -> int:
+        """Look for a training that was kept; see :meth:`Probe.updates_of`."""
+        return len(self._kept[lr].losses) if lr in self._kept else 0
+
     def train(self, lrs: Sequence[float], marks: Sequence[int]) -> ProbeRun:
-        """Train from the snapshot; see :meth:`Probe.train`."""
-        self._snapshot.restore()
-        lrs, losses = ranks.first(list(lrs)), []
-        peak = max(lrs)
+        """Train from the snapshot, or go on; see :meth:`Probe.train`."""
+        lrs = ranks.first(list(lrs))
+        peak, constant = max(lrs), len(set(lrs)) == 1
+        goes_on = constant and marks[0] > self.updates_of(peak)
+        kept = self._kept.pop(peak, None) if goes_on else None
+        (self._snapshot if kept is None else kept.snapshot).restore()
+        losses = [] if kept is None else kept.losses
+        before = len(losses)
         judged: list[tuple[int, float]] = []
         for mark in marks:
             self._updates(lrs[len(losses) : mark], losses, share=lambda lr: lr / peak)
@@ -109,7 +136,20 @@ class LoopProbe:
                 judged.append((mark, self._judge(self._validate)))
             if not finite:
                 break
-        return ProbeRun(len(losses), tuple(judged))
+        if constant:
+            self._keep(peak, losses, judged[-1][1])
+        return ProbeRun(len(losses) - before, tuple(judged))
+
+    def _keep(self, lr: float, losses: list[float], loss: float) -> None:
+        """Keep a training, if it is not finished, and among the best."""
+        if not math.isfinite(loss) or len(losses) >= self.steps:
+            return
+        worst = max(self._kept, key=lambda lr: self._kept[lr].loss, default=lr)
+        if len(self._kept) == KEPT:
+            if self._kept[worst].loss <= loss:
+                return
+            del self._kept[worst]
+        self._kept[lr] = _Kept(self._snapshot.again(KEPT_SHARE), losses, loss)
 
     def _updates(
         self,

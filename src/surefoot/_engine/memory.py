@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from surefoot._engine.free import free_memory
 from surefoot.errors import InputError
 
-__all__ = ["Memory", "Room"]
+__all__ = ["SHARE", "Memory", "Room"]
 
 SHARE = 0.5
 """Of the memory that is free, so much may be filled with copies: training needs the rest."""
@@ -61,15 +61,18 @@ class Memory:
     Tensors, NumPy arrays, and the builtin containers (dict, list, set, deque, and tuples through
     which others are reached) come back as the same objects with the same content. Any other object
     comes back where it was, with whatever it holds by then.
+
+    Args:
+        share: see :class:`Room`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = SHARE) -> None:
         self._seen: dict[int, object] = {}  # keeps them alive, so that an id stays theirs
         self._tensors: list[_TensorCell] = []
         self._arrays: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         self._tables: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
         self._rows: list[tuple[Any, list[Any]]] = []
-        self._room = Room()
+        self._room = Room(share)
 
     @property
     def size(self) -> int:
@@ -156,11 +159,15 @@ class Memory:
 class Room:
     """Where copies go: to the device where the tensor is, else to the host, else to the disk.
 
+    Args:
+        share: of the memory that is free in a place, so much may be filled with copies.
+
     Attributes:
         filled: bytes of the copies in each place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = SHARE) -> None:
+        self._share = share
         self.filled: Counter[str] = Counter()
         self._left: dict[torch.device, float] = {}
 
@@ -182,7 +189,7 @@ class Room:
     def _take(self, device: torch.device, size: int) -> bool:
         """Return whether there is room on a device, which is then taken."""
         left = self._left.get(device)
-        left = SHARE * free_memory(device) if left is None else left
+        left = self._share * free_memory(device) if left is None else left
         fits = size <= left
         self._left[device] = left - size if fits else left
         return fits

@@ -39,7 +39,6 @@ class Probe(Protocol):
         name: of the trial.
         reference_cost: of an update of the reference, in updates.
         pass_cost: what judging costs, in updates; None if that is not known.
-        goes_on: whether a training of before can go on where it was.
     """
 
     steps: int
@@ -48,7 +47,6 @@ class Probe(Protocol):
     name: str
     reference_cost: float
     pass_cost: float | None
-    goes_on: bool
 
     def reference(self, count: int) -> list[float]:
         """Return the training losses of the first ``count`` updates at the weights of the start."""
@@ -62,13 +60,18 @@ class Probe(Protocol):
         """Return what the model is judged by at the start; None without a validation set."""
         ...
 
+    def updates_of(self, lr: float) -> int:
+        """Return the updates of the training at this one rate that can go on; 0 if there is none."""
+        ...
+
     def train(self, lrs: Sequence[float], marks: Sequence[int]) -> ProbeRun:
         """Train with one update at each of these rates, and judge after so many updates.
 
         Args:
-            lrs: learning rate of the first parameter group for each update. If one rate is asked
-                for again, over more updates, the training of before goes on if it can.
-            marks: updates after which to judge, ascending; the last is the number of rates.
+            lrs: learning rate of the first parameter group for each update. If it is one rate, a
+                training of before goes on; see :meth:`updates_of`.
+            marks: updates after which to judge, ascending; the last is the number of rates. If the
+                first of them was reached before, the training begins anew.
         """
         ...
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot._engine.memory import Memory
+from surefoot._engine.memory import SHARE, Memory
 from surefoot._engine.random_state import RandomState
 from surefoot._engine.replay import Place, Replay
 from surefoot.errors import InputError
@@ -33,6 +33,7 @@ class Snapshot:
     Args:
         things: modules, optimizers, GradScalers, ``torch.Generator`` objects, loaders made by
             :func:`surefoot.replay`, or anything with ``state_dict`` and ``load_state_dict``.
+        share: of the memory that is free in a place, so much may be filled, in (0, 1].
 
     Raises:
         InputError: one of the things is none of these.
@@ -47,13 +48,14 @@ class Snapshot:
         True
     """
 
-    def __init__(self, things: Iterable[object]) -> None:
-        self._memory = Memory()
+    def __init__(self, things: Iterable[object], share: float = SHARE) -> None:
+        self._things = listed(things)
+        self._memory = Memory(share)
         self._generators: list[tuple[torch.Generator, torch.Tensor]] = []
         self._stateful: list[tuple[Any, Any]] = []
         self._loaders: list[tuple[Replay, Place]] = []
         self._releases: list[weakref.finalize[Any, Any]] = []  # at the end of a block, or of this
-        for thing in listed(things):
+        for thing in self._things:
             self._capture(thing)
         self._random = RandomState()
 
@@ -66,6 +68,10 @@ class Snapshot:
     def places(self) -> dict[str, int]:
         """Bytes of these copies in each place: a device, "cpu", or "disk" if there is no room."""
         return self._memory.places
+
+    def again(self, share: float = SHARE) -> "Snapshot":
+        """Return a snapshot of the same things as they are now."""
+        return Snapshot(self._things, share)
 
     def restore(self) -> None:
         """Put everything back. May be called any number of times."""

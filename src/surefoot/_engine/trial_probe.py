@@ -25,18 +25,18 @@ SHARE = 0.5
 class TrialProbe:
     """Short trainings of a trial; see :class:`~surefoot._engine.probe.Probe`.
 
+    Those at one rate are kept as far as memory allows, so that they can go on.
+
     Args:
         trial: how to build and train.
-        keep: whether trainings are kept, as far as memory allows, so that they can go on.
     """
 
     reference_cost = FORWARD
 
-    def __init__(self, trial: Trial, *, keep: bool = False) -> None:
+    def __init__(self, trial: Trial) -> None:
         self._trial = trial
         self._batches = Batches(trial.train, trial.seed)
         self._kept: dict[float, Training] = {}
-        self.goes_on = keep
         self.steps = trial.steps
         self.name = trial.name
         self.metric = trial.metric
@@ -57,10 +57,16 @@ class TrialProbe:
         """Judge a fresh model; see :meth:`Probe.untrained`."""
         return None if self._trial.validate is None else self._begin(1e-3).judge()
 
+    def updates_of(self, lr: float) -> int:
+        """Look for a training that was kept; see :meth:`Probe.updates_of`."""
+        return self._kept[lr].updates if lr in self._kept else 0
+
     def train(self, lrs: Sequence[float], marks: Sequence[int]) -> ProbeRun:
         """Train a fresh model, or one that was kept; see :meth:`Probe.train`."""
-        peak = max(lrs)
-        training = self._kept.pop(peak, None) or self._begin(peak)
+        peak, constant = max(lrs), len(set(lrs)) == 1
+        goes_on = constant and marks[0] > self.updates_of(peak)
+        kept = self._kept.pop(peak, None) if goes_on else None
+        training = kept or self._begin(peak)
         before = training.updates
         judged: list[tuple[int, float]] = []
         for mark in marks:
@@ -68,7 +74,7 @@ class TrialProbe:
             judged.append((mark, self._judge(training)))
             if not training.finite:
                 break
-        if self.goes_on and len(set(lrs)) == 1 and training.finite and self._fits(training):
+        if constant and training.finite and self._fits(training):
             self._kept[peak] = training
         return ProbeRun(training.updates - before, tuple(judged))
 

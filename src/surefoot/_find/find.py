@@ -20,7 +20,7 @@ from surefoot._engine.trial import Trial
 from surefoot._engine.trial_probe import TrialProbe
 from surefoot._engine.unlisted import Unlisted, schedulers
 from surefoot._find.answer import answer
-from surefoot._find.library import FIRST, centre, known
+from surefoot._find.library import centre, known
 from surefoot._find.search import EFFORTS, Effort, search, trial_updates
 from surefoot.errors import InputError
 from surefoot.records import Cost, Finding
@@ -129,7 +129,7 @@ def find(
         loop_only = {"optimizer": optimizer, "restore": restore, "steps": steps}
         _refuse_loop_arguments(**loop_only, validate=validate, per_group=per_group or None)
         plan = _resolved(schedule if schedule is not None else what.schedule, what.steps, chosen)
-        probe = TrialProbe(what, keep=len(chosen.rounds) > 1)
+        probe = TrialProbe(what)
         return _run(probe, chosen, plan, progress, _blind(probe))
     budget, things = _check_loop(what, optimizer, restore, steps)
     loop = cast("Optimizer", optimizer)
@@ -248,7 +248,6 @@ def _run(
             known(kind),
             lambda reading: centre(reading, probe.default_lr),
             count,
-            FIRST[kind],
         )
     seconds = time.perf_counter() - started
     return answer(probe, evidence, Cost(made, seconds, made / probe.steps), notes)
@@ -260,7 +259,7 @@ def _resolved(
     if schedule is None:
         return None
     resolved = read_schedule(schedule).resolve(steps, **units)
-    for _, share in effort.rounds:
+    for share in effort.shares:
         updates = trial_updates(share, steps)
         if not any(compressed(resolved, steps, updates, 1.0)):
             raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 from surefoot._curves.forecast import Known
 from surefoot._curves.range_reading import RangeReading
 
-__all__ = ["FIRST", "centre", "known"]
+__all__ = ["centre", "known"]
 
 BELOW_LOWEST = 10.0
 """The best constant rate lies about this factor below the rate of least loss in a range test, and
@@ -20,10 +20,6 @@ TO_DEFAULT = 0.38
 """So much of the way to the usual rate of the optimizer, at most of a decade, the best rate lies
 from where the range test expects it (least squares over the tuning workloads: the error falls from
 0.50 to 0.41 decades)."""
-
-FIRST = {"constant": 1.0, "decaying": 10**0.5}
-"""Around which multiple of that rate the first trainings lie: where the rate decays, the best peak
-is half a decade above the rate expected (median over the trainings that were learned from)."""
 
 
 def centre(reading: RangeReading, default_lr: float) -> float:

@@ -1,7 +1,7 @@
 """The search: a range test says where to look, real trainings decide, short ones first."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,15 +39,32 @@ MOST = 7
 HALF = math.sqrt(0.5)
 
 ALIKE = 0.12
-"""Decades: where a training of before is so near to the rate that is wanted, it goes on."""
+"""Decades: two rates that are nearer to each other tell the same."""
+
+AROUND = 0.5
+"""Decades: so far from the rate that is wanted a training may lie to go on in its stead, where a
+new one would cost too much."""
 
 LOWER = 10**0.5
 """Where every training diverged, the next is tried this factor below."""
 
 LOWER_AT_MOST = 6
 
-UNSEEN = {1: (0.5,), 2: (0.25, 0.75), 3: (0.1, 0.5, 0.9)}
-"""Of the best rate's distribution, the quantiles that a round of so many trainings tries."""
+ELSE = (0.75, 0.25)
+"""The quantiles that are tried where the one that is wanted is known already."""
+
+FIRST = 1 / 8
+"""Share of the budget of the first trainings."""
+
+SPACING = 10**0.4
+"""Factor between their rates."""
+
+UP = 10**0.35
+"""They lie around so many times the rate that is expected to be best: whether a rate fails is the
+dearest question."""
+
+Step = tuple[float, float]
+"""A training at this quantile of where the best rate is expected, up to this share of the budget."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +72,40 @@ class Effort:
     """How much to spend; chosen on the tuning workloads of ``benchmarks/find``.
 
     Args:
-        rounds: (how many trainings, share of the budget that each goes to).
-        spacing: factor between neighbouring rates of the first round.
+        first: so many trainings around the rate that is expected to be best.
+        further: then these, one after another, each where the best rate is expected by then; where
+            a training of before lies near, that one goes on.
+        anew: in the stead of these where no training can go on, as the rate decays.
     """
 
-    rounds: tuple[tuple[int, float], ...]
-    spacing: float
+    first: int
+    further: tuple[Step, ...]
+    anew: tuple[Step, ...]
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the budget, the parts that are trained."""
+        return FIRST, *(share for _, share in self.anew)
+
+    def most_trained(self, steps: int) -> int:
+        """Return the most updates of trainings for a budget of ``steps``."""
+        return (self.first - 1) * trial_updates(FIRST, steps) + sum(
+            trial_updates(share, steps) for share in self.shares
+        )
 
     def most_updates(self, steps: int, reference_cost: float) -> int:
-        """Return the most updates that it is expected to cost for a budget of ``steps``."""
+        """Return the most that it is expected to cost for a budget of ``steps``."""
         test = test_updates(steps, reference_cost) * (1 + reference_cost)
-        return round(test) + sum(
-            count * trial_updates(share, steps) for count, share in self.rounds
-        )
+        return round(test) + self.most_trained(steps)
 
 
 EFFORTS = {
-    "quick": Effort(((3, 1 / 8),), spacing=10**0.4),
-    "thorough": Effort(((5, 1 / 8), (2, 1.0)), spacing=10**0.4),
+    "quick": Effort(2, further=((0.5, 1 / 8),), anew=((0.5, 1 / 8),)),
+    "thorough": Effort(
+        3,
+        further=((0.25, 1 / 4), (0.75, 1 / 4), (0.35, 1.0), (0.65, 1.0)),
+        anew=((0.5, 1 / 2), (0.25, 1.0), (0.75, 1.0)),
+    ),
 }
 
 
@@ -143,15 +176,14 @@ def range_test(probe: Probe, advance: Advance) -> RangeTest:
     return RangeTest(sweep, tuple(reference), shared[0] is not None, reading)
 
 
-class Rounds:
-    """The trainings of a search, round after round.
+class Attempts:
+    """The trainings of a search, one after another.
 
     Args:
         probe: what is trained.
         rates: (peak rate, updates) → the rate of each update.
         known: what trainings like it did.
         centre: the constant rate that is expected to be best.
-        lift: the first trainings lie around so many times that rate.
         untrained: what the model is judged by at the start.
         advance: told the updates made.
     """
@@ -162,7 +194,6 @@ class Rounds:
         rates: Callable[[float, int], list[float]],
         known: Known,
         centre: float,
-        lift: float,
         untrained: float,
         advance: Advance,
     ) -> None:
@@ -170,15 +201,14 @@ class Rounds:
         self._rates = rates
         self._known = known
         self._centre = centre
-        self._lift = lift
         self._untrained = untrained
         self._advance = advance
         self._constant = len(set(rates(1.0, 8))) == 1
-        self._attempts: dict[float, Attempt] = {}
+        self._made = 0
         self._ended: list[Attempt] = []
 
     @property
-    def attempts(self) -> tuple[Attempt, ...]:
+    def all(self) -> tuple[Attempt, ...]:
         """All trainings; one that went on is told as it ended."""
         return tuple(self._ended)
 
@@ -193,56 +223,64 @@ class Rounds:
             return None
         return forecast(self._known, seen, self._untrained, self._centre)
 
-    def first(self, effort: Effort) -> None:
-        """Train around the centre, and lower where all diverge."""
-        count, share = effort.rounds[0]
-        powers = np.arange(count) - (count - 1) / 2
-        for power in powers.tolist():
-            self.train(self._centre * self._lift * effort.spacing**power, share)
+    def run(self, effort: Effort) -> None:
+        """Train around the centre, lower where all diverge, then where the best rate may lie."""
+        for power in (np.arange(effort.first) - (effort.first - 1) / 2).tolist():
+            self._train(self._centre * UP * SPACING**power, FIRST)
         for _ in range(LOWER_AT_MOST):
             if any(math.isfinite(each.loss) for each in self._ended):
+                break
+            self._train(min(each.lr for each in self._ended) / LOWER, FIRST)
+        most = effort.most_trained(self._probe.steps)
+        for quantile, share in effort.further if self._constant else effort.anew:
+            told = self.forecast()
+            if told is None:
                 return
-            self.train(min(each.lr for each in self._ended) / LOWER, share)
+            choices = self._on if self._constant else self._anew
+            for lr, reach in choices(told, quantile, share):
+                left = trial_updates(reach, self._probe.steps) - self._probe.updates_of(lr)
+                if self._made + left <= most:
+                    self._train(lr, reach)
+                    break
 
-    def further(self, count: int, share: float) -> None:
-        """Train where the best rate is expected to lie."""
-        told = self.forecast()
-        if told is None:
-            return
-        for lr in ranks.first([told.quantile(quantile) for quantile in UNSEEN[count]]):
-            self.train(self._near(lr), share)
+    def _on(self, told: Forecast, quantile: float, share: float) -> Iterator[tuple[float, float]]:
+        """Yield what to train in order of preference: the rate, or what is near and can go on."""
+        (wanted,) = ranks.first([told.quantile(quantile)])
+        able = [each.lr for each in self._ended if self._probe.updates_of(each.lr)]
+        able.sort(key=lambda lr: abs(math.log10(lr / wanted)))
+        if not able or abs(math.log10(able[0] / wanted)) >= ALIKE:
+            yield wanted, share
+        for lr in able:
+            had = self._probe.updates_of(lr) / self._probe.steps
+            if had < 1 and abs(math.log10(lr / wanted)) < AROUND:
+                yield lr, share if had < 0.9 * share else min(1.0, 2 * had)
 
-    def train(self, lr: float, share: float) -> None:
-        """Train up to a share of the budget."""
+    def _anew(self, told: Forecast, quantile: float, share: float) -> Iterator[tuple[float, float]]:
+        """Yield the rate, or another where one so near was trained as long."""
         updates = trial_updates(share, self._probe.steps)
-        lr = float(f"{lr:.4g}")
+        same = [each.lr for each in self._ended if each.updates >= updates]
+        for wanted in ranks.first([told.quantile(each) for each in (quantile, *ELSE)]):
+            if all(abs(math.log10(lr / wanted)) >= ALIKE for lr in same):
+                yield wanted, share
+
+    def _train(self, lr: float, share: float) -> None:
+        """Train up to a share of the budget, from where a training at this rate was."""
+        updates, lr = trial_updates(share, self._probe.steps), float(f"{lr:.4g}")
         marks = [updates]
         if self._constant:
             marks = _marks(updates, self._probe.pass_cost)
-        before = self._attempts.get(lr) if self._probe.goes_on and self._constant else None
-        if before is not None:
-            marks = [mark for mark in marks if mark > before.updates]
-        run = self._probe.train(self._rates(lr, updates), marks)
+        had = self._probe.updates_of(lr) if self._constant else 0
+        run = self._probe.train(self._rates(lr, updates), [mark for mark in marks if mark > had])
+        self._made += run.updates
         self._advance(run.updates, f"trial at lr {lr:.3g}")
-        self._note(lr, run, before if run.updates < updates else None)
-
-    def _near(self, lr: float) -> float:
-        """Return the rate of a training that can go on, if there is one near."""
-        if not (self._probe.goes_on and self._constant):
-            return lr
-        able = [each.lr for each in self._ended if math.isfinite(each.loss)]
-        nearest = min(able, key=lambda rate: abs(math.log(rate / lr)), default=lr)
-        return nearest if abs(math.log10(nearest / lr)) < ALIKE else lr
-
-    def _note(self, lr: float, run: ProbeRun, before: Attempt | None) -> None:
         judged = run.judged
-        if before is not None:
-            judged = (*zip(*before.judged, strict=True), *judged)
+        if had:
+            before = next(each for each in self._ended if each.lr == lr)
             self._ended.remove(before)
-        updates, losses = zip(*judged, strict=True)
-        attempt = Attempt(lr, int(updates[-1]), float(losses[-1]), Curve(updates, losses))
-        self._attempts[lr] = attempt
-        self._ended.append(attempt)
+            earlier = zip(*before.judged, strict=True)
+            judged = (*((int(update), float(loss)) for update, loss in earlier), *judged)
+        course = Curve(*zip(*judged, strict=True))
+        self._ended.append(Attempt(lr, judged[-1][0], judged[-1][1], course))
 
 
 def _marks(updates: int, pass_cost: float | None) -> list[int]:
@@ -269,7 +307,6 @@ def search(
     known: Known,
     centre: Callable[[RangeReading], float],
     advance: Advance,
-    lift: float = 1.0,
 ) -> Evidence:
     """Run the range test and the trainings.
 
@@ -280,7 +317,6 @@ def search(
         known: what trainings like it did.
         centre: the constant rate that a range test's reading expects to be best.
         advance: told the updates made.
-        lift: the first trainings lie around so many times that rate.
     """
     test = range_test(probe, advance)
     if test.reading is None or not any(_changes(test)):
@@ -289,11 +325,9 @@ def search(
     untrained = window(test.reference) if judged is None else judged
     if not math.isfinite(untrained):
         return Evidence(test, untrained, (), None)
-    rounds = Rounds(probe, rates, known, centre(test.reading), lift, untrained, advance)
-    rounds.first(effort)
-    for count, share in effort.rounds[1:]:
-        rounds.further(count, share)
-    return Evidence(test, untrained, rounds.attempts, rounds.forecast())
+    attempts = Attempts(probe, rates, known, centre(test.reading), untrained, advance)
+    attempts.run(effort)
+    return Evidence(test, untrained, attempts.all, attempts.forecast())
 
 
 def _changes(test: RangeTest) -> list[bool]:
