@@ -1,12 +1,14 @@
-"""Regret of ``find`` on the workloads, and what it costs.
+"""Regret of ``find`` and of other finders on the workloads, and what they cost.
 
-    python benchmarks/find/run.py [--tuning] [part of a name …]
+    python benchmarks/find/run.py [--tuning] [--peers] [part of a name …]
 
 Each method gets each of five seeds; its rate is scored by the mean loss of ten other seeds after
 the whole budget (``surfaces/``), between two measured rates by linear interpolation of the
 logarithm. Regret is (loss − floor) ÷ (least loss − floor) − 1; where a loss has no least value, the
 unit is half of what there is to learn. With ``--tuning`` the tuning workloads are scored, each with
-what was learned from the others alone; the report's chose nothing.
+what was learned from the others alone; the report's chose nothing. ``--peers`` also runs the
+finders of :mod:`peers`, whose packages it names. Time is told in trainings of the same model on the
+same cores; a search of ``find`` also counts its passes without training, a third of an update each.
 """
 
 import argparse
@@ -20,9 +22,10 @@ import numpy as np
 import surfaces
 import torch
 import workloads
+from peers import PEERS, Found, usual_rate
 
 import surefoot as sf
-from surefoot._engine import groups
+from surefoot._engine.trial_probe import TrialProbe
 from surefoot._find import find as find_module
 from surefoot._find.library import known
 
@@ -55,23 +58,35 @@ class Judge:
 
 
 def default(workload, _seed):
-    lr = groups.default_lr(workload.trial.build(1e-3)[1])
-    return lr, 0.0, 0.0, None
+    return Found(usual_rate(workload))
 
 
 def full_grid(workload, seed):
     """Take the best rate of a grid with six per decade, judged on one seed."""
     judge = Judge(workload)
-    return judge.lrs[int(judge.chosen[seed].argmin())], float(len(judge.lrs)), math.nan, None
+    count = len(judge.lrs)
+    return Found(judge.lrs[int(judge.chosen[seed].argmin())], count, math.nan, count)
 
 
 def of(effort):
     def found(workload, seed):
         started = time.perf_counter()
         finding = sf.find(replace(workload.trial, seed=seed), effort=effort, progress=False)
-        return finding.lr, finding.cost.trainings, time.perf_counter() - started, finding
+        seconds = time.perf_counter() - started
+        passes = 1 + sum(len(attempt.judged) for attempt in finding.attempts)
+        failed = finding.source == "default"
+        return Found(finding.lr, finding.cost.trainings, seconds, passes, failed, finding)
 
     return found
+
+
+def one_training(workload):
+    """Return the seconds of one training at the usual rate, judged at its end."""
+    probe, steps = TrialProbe(workload.trial), workload.trial.steps
+    probe.train([usual_rate(workload)] * 4, [4])
+    started = time.perf_counter()
+    probe.train([usual_rate(workload)] * steps, [steps])
+    return time.perf_counter() - started
 
 
 METHODS = {
@@ -95,53 +110,57 @@ def summary(name, rows, usual):
     regrets = np.array([row["regret"] for row in rows])
     inside = float((regrets <= BASIN).mean())
     low, high = wilson(inside, len(regrets))
-    spreads = [
-        max(lrs) / min(lrs)
-        for lrs in (
-            [r["lr"] for r in rows if r["name"] == each]
-            for each in dict.fromkeys(r["name"] for r in rows)
-        )
-    ]
+    rates = {}
+    for row in rows:
+        rates.setdefault(row["name"], []).append(row["found"].lr)
+    spreads = [max(lrs) / min(lrs) for lrs in rates.values()]
     worse = np.mean(
         [row["regret"] > usual[row["name"]] + 0.02 * (1 + usual[row["name"]]) for row in rows]
     )
-    costs = [row["cost"] for row in rows]
+    costs = [row["found"].trainings for row in rows]
+    passes = np.mean([row["found"].passes for row in rows])
+    time_taken = np.median([row["time"] for row in rows])
+    failed = sum(row["found"].failed for row in rows)
     said = (
         f"| {name} | {100 * np.median(regrets):.1f} % | {100 * np.quantile(regrets, 0.9):.0f} % | "
         f"{100 * regrets.max():.0f} % | {100 * inside:.0f} % ({100 * low:.0f}–{100 * high:.0f}) | "
-        f"{100 * worse:.0f} % | {np.median(spreads):.2f} × / {max(spreads):.1f} × | "
-        f"{np.mean(costs):.2f} |"
+        f"{100 * worse:.0f} % | {np.median(spreads):.2f} × / {max(spreads):.3g} × | "
+        f"{np.mean(costs):.2f}, {max(costs):.2f} | {time_taken:.2f} | {passes:.0f} | {failed} |"
     )
-    covered = [row["covered"] for row in rows if row["covered"] is not None]
-    if covered:
-        widths = [row["width"] for row in rows if row["width"] is not None]
-        said += f" {100 * np.mean(covered):.0f} %, {np.median(widths):.2f} decades |"
+    measured = [row for row in rows if row["found"].finding is not None]
+    if not measured:
+        return said + " – |"
+    covered = np.mean([row["covered"] for row in measured])
+    width = np.median([row["width"] for row in measured])
+    return said + f" {100 * covered:.0f} %, {width:.2f} decades |"
+
+
+def row(workload, judge, found, seconds):
+    said = {"name": workload.name, "found": found, "regret": judge.regret(found.lr)}
+    said["time"] = found.seconds / seconds
+    if found.finding is not None:
+        step = 10 ** (0.5 / surfaces.PER_DECADE)
+        low, high = found.finding.low, found.finding.high
+        said["covered"] = low / step <= judge.best <= high * step
+        said["width"] = math.log10(high / low)
     return said
 
 
 def measure(chosen, methods, *, leave_out):
     rows = {name: [] for name in methods}
     for workload in chosen:
-        judge = Judge(workload)
+        judge, seconds = Judge(workload), one_training(workload)
         if leave_out:
             find_module.known = lambda kind, name=workload.name: learn.without(name, kind)
         for name, method in methods.items():
-            mine = []
-            for seed in surfaces.CHOOSING:
-                lr, cost, seconds, finding = method(workload, seed)
-                row = {"name": workload.name, "lr": lr, "cost": cost, "seconds": seconds}
-                row |= {"regret": judge.regret(lr), "covered": None, "width": None}
-                if finding is not None:
-                    step = 10 ** (0.5 / surfaces.PER_DECADE)
-                    row["covered"] = finding.low / step <= judge.best <= finding.high * step
-                    row["width"] = math.log10(finding.high / finding.low)
-                    row["source"] = finding.source
-                mine.append(row)
+            mine = [
+                row(workload, judge, method(workload, seed), seconds) for seed in surfaces.CHOOSING
+            ]
             rows[name] += mine
-            told = " ".join(f"{100 * row['regret']:.0f}" for row in mine)
-            rates = " ".join(f"{row['lr']:.2g}" for row in mine)
+            told = " ".join(f"{100 * each['regret']:.0f}" for each in mine)
+            rates = " ".join(f"{each['found'].lr:.2g}" for each in mine)
             print(
-                f"{workload.name:46} {name:20} {told:28} % | best {judge.best:.2g}: {rates}",
+                f"{workload.name:46} {name:21} {told:28} % | best {judge.best:.2g}: {rates}",
                 flush=True,
             )
         find_module.known = known
@@ -151,6 +170,7 @@ def measure(chosen, methods, *, leave_out):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tuning", action="store_true")
+    parser.add_argument("--peers", action="store_true")
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -160,11 +180,12 @@ def main():
         each for each in chosen if not given.names or any(name in each.name for name in given.names)
     ]
     chosen = [each for each in chosen if surfaces.path(each.name).exists()]
-    rows = measure(chosen, METHODS, leave_out=given.tuning)
+    methods = METHODS | (PEERS if given.peers else {})
+    rows = measure(chosen, methods, leave_out=given.tuning)
     usual = {row["name"]: row["regret"] for row in rows["usual rate"]}
-    heads = "method|median|p90|worst|in the basin|worse than usual|spread|trainings|interval"
-    print(f"\n| {heads.replace('|', ' | ')} |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    heads = "method|median|p90|worst|in the basin|worse than usual|spread|trainings, at most|time"
+    heads += "|passes|no answer|interval"
+    print(f"\n| {heads.replace('|', ' | ')} |\n|{'---|' * (heads.count('|') + 1)}")
     for name, found in rows.items():
         print(summary(name, found, usual))
 

@@ -87,7 +87,7 @@ class Simulated:
 
 
 class Bench:
-    """All searches of a kind: those of the tuning workloads, and where the rate decays of drawn ones."""
+    """All searches of a kind: of the tuning workloads and, where the rate decays, of drawn ones."""
 
     def __init__(self, kind):
         self.kind, self.cases = kind, []

@@ -249,7 +249,7 @@ def test_every_batch_that_was_let_go_is_checked_when_it_comes_again(wrong):
 
 @pytest.mark.parametrize("free", [400, 2**40])
 def test_the_usual_window_is_of_what_is_free(monkeypatch, free):
-    monkeypatch.setattr("surefoot._engine.batches._free_memory", lambda: free)
+    monkeypatch.setattr("surefoot._engine.batches.free_memory", lambda _: free)
     assert usual_window() == (100 if free == 400 else 2 * 2**30)
 
 

@@ -19,6 +19,7 @@ def test_copies_lie_beside_their_tensors_where_there_is_room():
 @pytest.mark.parametrize("room", [0, 100, 400])
 def test_what_does_not_fit_goes_to_the_disk_and_comes_back_bit_for_bit(room, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda _: room / memory.SHARE)
+    monkeypatch.setattr(memory, "SMALL", 0)
     model, optimizer = training()
     update(model, optimizer)
     expected = state(model, optimizer)

@@ -1,19 +1,19 @@
 """The batches of one seed: drawn once, under their own random generators, shared by all members."""
 
 import copy
-import os
+import itertools
 import zlib
 from array import array
 from collections import UserDict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from surefoot._engine.free import free_memory
 from surefoot._engine.random_state import RandomState
 from surefoot.errors import InputError
 
@@ -30,6 +30,9 @@ __all__ = [
 
 LARGEST_WINDOW = 2 * 2**30
 """Bytes of batches that are kept at most, unless one asks for more."""
+
+AHEAD, SMALL = 16, 2**20
+"""So many batches are drawn at a time, as far as they have fewer bytes than this together."""
 
 SAMPLE = 1024
 """Elements of each tensor that a checksum looks at, spread over all of it."""
@@ -65,7 +68,8 @@ class Batches:
         if number < self._first:
             self._begin_again()
         while number >= self._next:
-            self._keep(self._draw())
+            for batch in self._draw():
+                self._keep(batch)
         return copied(self._kept[number])
 
     @property
@@ -115,11 +119,15 @@ class Batches:
         self._size -= _bytes(batch)
         self._first += 1
 
-    def _draw(self) -> Any:
+    def _draw(self) -> list[Any]:
+        """Return the next batch, and a few more if they are small: changing generators is dear."""
         if isinstance(self._source, (list, tuple)):  # whose iteration runs nobody's code
-            return self._following()
+            return [self._following()]
         with self._random.active(), self._own_generators():
-            return self._following()
+            batch = self._following()
+            room = min(SMALL, self._window - self._size)
+            count = min(AHEAD, room // max(1, _bytes(batch)))
+            return [batch, *itertools.islice(self._iterator or (), max(0, count - 1))]
 
     @contextmanager
     def _own_generators(self) -> Generator[None]:
@@ -225,19 +233,7 @@ def _length(batch: Any) -> int | None:
 
 def usual_window() -> int:
     """Return how many bytes of batches are kept: 2 GiB, or a quarter of the free memory if less."""
-    return min(LARGEST_WINDOW, _free_memory() // 4)
-
-
-def _free_memory() -> int:
-    """Return the bytes that can still be used, where the system tells."""
-    known = Path("/proc/meminfo")
-    if known.is_file():
-        lines = known.read_text(encoding="ascii").splitlines()
-        fields = dict(line.split(":") for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):  # all of it; half is usually free
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 * LARGEST_WINDOW
+    return int(min(LARGEST_WINDOW, free_memory(torch.device("cpu")) / 4))
 
 
 def _bytes(batch: Any) -> int:

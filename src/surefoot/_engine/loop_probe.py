@@ -18,7 +18,7 @@ from surefoot._engine.snapshot import Snapshot
 from surefoot._engine.unlisted import Unlisted
 from surefoot.errors import InputError
 
-__all__ = ["LoopProbe", "first_module"]
+__all__ = ["KEPT", "LoopProbe", "first_module"]
 
 SKIPPED_AT_MOST = 30
 """So many updates a GradScaler may skip while it looks for its scale."""

@@ -22,6 +22,9 @@ __all__ = ["SHARE", "Memory", "Room"]
 SHARE = 0.5
 """Of the memory that is free, so much may be filled with copies: training needs the rest."""
 
+SMALL = 2**16
+"""Bytes: for a tensor of fewer it is not worth while to ask how much is free."""
+
 _HOST = torch.device("cpu")
 
 _TABLES = (dict, OrderedDict, defaultdict)
@@ -188,6 +191,8 @@ class Room:
 
     def _take(self, device: torch.device, size: int) -> bool:
         """Return whether there is room on a device, which is then taken."""
+        if size <= SMALL:
+            return True
         left = self._left.get(device)
         left = self._share * free_memory(device) if left is None else left
         fits = size <= left

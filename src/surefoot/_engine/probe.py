@@ -61,7 +61,7 @@ class Probe(Protocol):
         ...
 
     def updates_of(self, lr: float) -> int:
-        """Return the updates of the training at this one rate that can go on; 0 if there is none."""
+        """Return the updates of the training at this one rate that can go on; 0 without one."""
         ...
 
     def train(self, lrs: Sequence[float], marks: Sequence[int]) -> ProbeRun:

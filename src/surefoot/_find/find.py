@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
 from surefoot._engine import groups
-from surefoot._engine.loop_probe import LoopProbe, first_module
+from surefoot._engine.loop_probe import KEPT, LoopProbe, first_module
 from surefoot._engine.plan import beta2
 from surefoot._engine.probe import Probe, compressed
 from surefoot._engine.snapshot import Snapshot, listed
@@ -190,7 +190,11 @@ def _blind(probe: Probe) -> list[str]:
 def _place(snapshot: Snapshot) -> str:
     """Return where the state was kept, and how large it is."""
     places = [f"{_size(size)} on {place}" for place, size in snapshot.places.items() if size]
-    return f"What train_step changes was kept in {' and '.join(places) or 'no memory'}."
+    kept = " and ".join(places) or "no memory"
+    return (
+        f"What train_step changes was kept in {kept}, and as much again for each of up to {KEPT} "
+        "trainings that may go on."
+    )
 
 
 def _size(count: float) -> str:

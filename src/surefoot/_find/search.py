@@ -10,7 +10,7 @@ from surefoot._base.progress import Advance
 from surefoot._curves.forecast import Forecast, Known, Seen, forecast
 from surefoot._curves.range_reading import Blast, RangeReading, read_range
 from surefoot._engine import ranks
-from surefoot._engine.probe import Probe, ProbeRun, window
+from surefoot._engine.probe import Probe, window
 from surefoot.records import Attempt, Curve
 
 __all__ = ["EFFORTS", "Effort", "Evidence", "RangeTest", "range_test", "search", "trial_updates"]
@@ -64,7 +64,7 @@ UP = 10**0.35
 dearest question."""
 
 Step = tuple[float, float]
-"""A training at this quantile of where the best rate is expected, up to this share of the budget."""
+"""A training at this quantile of where the best rate may lie, to this share of the budget."""
 
 
 @dataclass(frozen=True)
