@@ -31,12 +31,11 @@ import tasks
 import torch
 
 from surefoot._curves.u_curve import loss_unit
-from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job
 from surefoot._engine.backends.fused import Shards
 from surefoot._engine.batches import Batches
 from surefoot._engine.halving import rungs, survivors
-from surefoot._engine.training import check_rates, untrained_loss
+from surefoot._engine.training import untrained_loss, usual_rate
 from surefoot._sweep.grid import default_grid
 
 CLOSE = 0.05
@@ -82,7 +81,7 @@ class Grid:
 
 
 def train(trial, per_decade, seeds):
-    lrs = default_grid(groups.default_lr(check_rates(trial)), per_decade)
+    lrs = default_grid(usual_rate(trial), per_decade)
     ends = (*rungs(trial.steps), trial.steps)
     losses = np.full((len(ends), len(lrs), seeds), math.inf)
     made = np.zeros((len(lrs), seeds), dtype=int)

@@ -22,9 +22,10 @@ import numpy as np
 import surfaces
 import torch
 import workloads
-from peers import PEERS, Found, usual_rate
+from peers import PEERS, Found
 
 import surefoot as sf
+from surefoot._engine.training import usual_rate
 from surefoot._engine.trial_probe import TrialProbe
 from surefoot._find import find as find_module
 from surefoot._find.library import known
@@ -58,7 +59,7 @@ class Judge:
 
 
 def default(workload, _seed):
-    return Found(usual_rate(workload))
+    return Found(usual_rate(workload.trial))
 
 
 def full_grid(workload, seed):
@@ -83,9 +84,9 @@ def of(effort):
 def one_training(workload):
     """Return the seconds of one training at the usual rate, judged at its end."""
     probe, steps = TrialProbe(workload.trial), workload.trial.steps
-    probe.train([usual_rate(workload)] * 4, [4])
+    probe.train([usual_rate(workload.trial)] * 4, [4])
     started = time.perf_counter()
-    probe.train([usual_rate(workload)] * steps, [steps])
+    probe.train([usual_rate(workload.trial)] * steps, [steps])
     return time.perf_counter() - started
 
 

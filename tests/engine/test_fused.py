@@ -2,10 +2,9 @@
 
 import dataclasses
 import math
-
-import numpy as np
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn, optim

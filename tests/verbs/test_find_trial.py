@@ -144,16 +144,19 @@ def test_a_finding_holds_its_evidence():
     assert finding.name == "net"
     assert finding.default_lr == 1e-3
     assert finding.metric == "training loss"
-    assert [attempt.updates for attempt in finding.attempts] == [38, 38, 38]
+    assert [attempt.updates for attempt in finding.attempts] == [38, 76]  # one of them went on
     assert finding.cost.updates == 27 + 9 + 3 * 38
     steps = finding.sweep.steps
     assert steps[0] == pytest.approx(1e-6)
     ratios = [b / a for a, b in pairwise(steps)]
     assert ratios == pytest.approx([ratios[0]] * len(ratios))
     for attempt in finding.attempts:
-        assert len(attempt.judged) == 7
-        assert (attempt.judged.steps[-1], attempt.judged.values[-1]) == (38, attempt.loss)
-    best = min(finding.attempts, key=lambda attempt: attempt.loss)
+        assert len(attempt.judged) == (7 if attempt.updates == 38 else 9)
+        assert (attempt.judged.steps[-1], attempt.judged.values[-1]) == (
+            attempt.updates,
+            attempt.loss,
+        )
+    best = max(finding.attempts, key=lambda attempt: attempt.updates)
     assert f"the one at {best.lr:.3g} has the least training loss" in finding.reason
     assert f"after all 300, {finding.lr:.3g} is expected to be best" in finding.reason
     assert finding.forecast.steps[0] < finding.low < finding.high
@@ -197,8 +200,10 @@ def test_what_was_reached_before_begins_anew():
 @pytest.mark.parametrize("schedule", [cosine(), "linear", warmup(5) >> cosine(), "hold"])
 def test_with_a_schedule_each_short_training_goes_through_all_of_it(schedule):
     finding = sf.find(networks(), schedule=schedule)
-    judged = 7 if schedule == "hold" else 1
-    assert [len(attempt.judged) for attempt in finding.attempts] == [judged] * 3
+    if schedule == "hold":  # where one may go on
+        assert min(len(attempt.judged) for attempt in finding.attempts) == 7
+    else:
+        assert [len(attempt.judged) for attempt in finding.attempts] == [1] * 3
     assert finding.source == "measured"
 
 

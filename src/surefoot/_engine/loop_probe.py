@@ -92,7 +92,7 @@ class LoopProbe:
         self.name = ""
         self.pass_cost = 0.0 if validate is None else None
         self.metric = "training loss" if validate is None else "validation loss"
-        self.default_lr = groups.default_lr(optimizer)
+        self.default_lr = groups.default_lr(optimizer) / max(groups.ratios(optimizer))
 
     def reference(self, count: int) -> list[float]:
         """Train at a rate of 0; see :meth:`Probe.reference`."""

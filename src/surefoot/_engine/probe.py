@@ -35,7 +35,7 @@ class Probe(Protocol):
     Attributes:
         steps: the budget in updates.
         metric: what it is judged by.
-        default_lr: the usual rate of its optimizer.
+        default_lr: the rate at which the group with the highest has the usual one of its optimizer.
         name: of the trial.
         reference_cost: of an update of the reference, in updates.
         pass_cost: what judging costs, in updates; None if that is not known.

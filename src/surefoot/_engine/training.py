@@ -26,6 +26,7 @@ __all__ = [
     "judge",
     "sums",
     "untrained_loss",
+    "usual_rate",
 ]
 
 DETACHED = (
@@ -161,8 +162,18 @@ def judge(trial: Trial, model: nn.Module, losses: Sequence[float], random: Rando
     return value if math.isfinite(value) else math.inf
 
 
+def usual_rate(trial: Trial) -> float:
+    """Return the rate at which the trial's fastest group has the usual one of its optimizer.
+
+    Raises:
+        InputError: see :func:`check_rates`.
+    """
+    optimizer = check_rates(trial)
+    return groups.default_lr(optimizer) * 1e-3 / max(groups.read(optimizer))
+
+
 def check_rates(trial: Trial) -> Optimizer:
-    """Return an optimizer of the trial; refuse one that does not follow the rate it is given.
+    """Return an optimizer of the trial, built at 1e-3; refuse one that does not follow its rate.
 
     Raises:
         InputError: built at a rate ten times larger, a group's lr is not ten times larger.

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from surefoot._engine import groups
 from surefoot._engine.batches import Batches, sample_count
 from surefoot._engine.free import free_memory
 from surefoot._engine.probe import ProbeRun, Stop, window
-from surefoot._engine.training import Training, check_rates
+from surefoot._engine.training import Training, usual_rate
 from surefoot._engine.trial import Trial
 
 __all__ = ["TrialProbe"]
@@ -40,7 +39,7 @@ class TrialProbe:
         self.steps = trial.steps
         self.name = trial.name
         self.metric = trial.metric
-        self.default_lr = groups.default_lr(check_rates(trial))
+        self.default_lr = usual_rate(trial)
         self.pass_cost = self._pass_cost()
 
     def reference(self, count: int) -> list[float]:

@@ -19,6 +19,12 @@ LEARNED = {"validation loss": 0.2, "training loss": 4.0}
 """In units of the batch noise, what must have been learned to say anything; of the mean over the
 last updates its own noise."""
 
+ROSE = 4
+"""A training failed if it ended so many times the batch noise above the untrained loss."""
+
+NEAR = 3
+"""A rate may fail, in a whole training, this factor below one that failed in a short one."""
+
 UNMEASURED = "This is the usual rate of the optimizer, unmeasured."
 
 
@@ -44,9 +50,8 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
     }
     refusal = _refusal(probe, evidence)
     if refusal is not None or told is None:
-        lr = probe.default_lr
-        reason = f"{refusal} {UNMEASURED}"
-        return Finding(lr, lr / 10, lr * 10, "default", reason, **facts)
+        lr, said = _fallback(probe.default_lr, evidence)
+        return Finding(lr, lr / 10, lr * 10, "default", f"{refusal} {said}", **facts)
     lr = float(f"{told.best:.3g}")
     low, high = (told.quantile(share) for share in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
     half = math.sqrt(told.lrs[1] / told.lrs[0]) if len(told.lrs) > 1 else 10**0.5
@@ -66,6 +71,23 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
         gain=_gain(told, lr, probe.default_lr, evidence.untrained),
         agreement=_agreement(evidence, told),
         **facts,
+    )
+
+
+def _fallback(default_lr: float, evidence: Evidence) -> tuple[float, str]:
+    """Return the usual rate, or a lower one where trainings failed there; and which it is."""
+    rose = evidence.untrained
+    if evidence.test.reading is not None:
+        rose += ROSE * evidence.test.reading.noise
+    failed = [each.lr for each in evidence.attempts if not each.loss <= rose]
+    lowest = min(failed, default=math.inf)
+    if default_lr * NEAR < lowest:
+        return default_lr, UNMEASURED
+    below = [each.lr for each in evidence.attempts if each.lr < lowest]
+    lr = max(below, default=lowest / NEAR)
+    return lr, (
+        f"The usual rate of the optimizer is {default_lr:.3g}, but at {lowest:.3g} training failed; "
+        f"{lr:.3g} is {'the highest that did not' if below else 'below all that were tried'}."
     )
 
 

@@ -102,7 +102,8 @@ def find(
 
     Returns:
         The rate, the interval, the reason, the cost. Where the evidence is too thin, the usual rate
-        of the optimizer, with ``source="default"`` and the reason.
+        of the optimizer (for the group that has the highest), with ``source="default"`` and the
+        reason.
 
     Raises:
         InputError: an argument is not what is allowed.

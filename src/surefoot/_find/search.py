@@ -46,7 +46,7 @@ AROUND = 0.5
 new one would cost too much."""
 
 LOWER = 10**0.5
-"""Where every training diverged, the next is tried this factor below."""
+"""Where no training learned anything, the next is tried this factor below."""
 
 LOWER_AT_MOST = 6
 
@@ -224,14 +224,14 @@ class Attempts:
         return forecast(self._known, seen, self._untrained, self._centre)
 
     def run(self, effort: Effort) -> None:
-        """Train around the centre, lower where all diverge, then where the best rate may lie."""
+        """Train around the centre, lower where nothing is learned, then where the best may lie."""
         for power in (np.arange(effort.first) - (effort.first - 1) / 2).tolist():
             self._train(self._centre * UP * SPACING**power, FIRST)
+        most = effort.most_trained(self._probe.steps)
         for _ in range(LOWER_AT_MOST):
-            if any(math.isfinite(each.loss) for each in self._ended):
+            if self._made > most or any(each.loss < self._untrained for each in self._ended):
                 break
             self._train(min(each.lr for each in self._ended) / LOWER, FIRST)
-        most = effort.most_trained(self._probe.steps)
         for quantile, share in effort.further if self._constant else effort.anew:
             told = self.forecast()
             if told is None:

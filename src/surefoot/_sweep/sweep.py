@@ -8,11 +8,10 @@ from typing import Any, Literal, cast, overload
 
 from surefoot._base import checks
 from surefoot._base.progress import Advance, ProgressOption, track
-from surefoot._engine import groups
 from surefoot._engine.backends._backend import Job, Randomness
 from surefoot._engine.backends.choose import BACKENDS, run_job
 from surefoot._engine.backends.loop import raise_again
-from surefoot._engine.training import check_rates, untrained_loss
+from surefoot._engine.training import untrained_loss, usual_rate
 from surefoot._engine.trial import Trial
 from surefoot._sweep.grid import check_lrs, default_grid, middle_of_least, midpoints
 from surefoot._sweep.over import MakeTrial, sweep_over
@@ -248,7 +247,7 @@ def _interrupted(
 
 
 def _default_lrs(trial: Trial, keep: int | None) -> tuple[float, ...]:
-    return default_grid(groups.default_lr(check_rates(trial)), 3 if keep is None else 4)
+    return default_grid(usual_rate(trial), 3 if keep is None else 4)
 
 
 def _refined(

@@ -45,7 +45,7 @@ class Finding(Record):
         metric: what the trials were judged by: "validation loss" or "training loss".
         sweep: the range test's loss against lr.
         attempts: the short trials, in the order in which they ran.
-        default_lr: the usual rate of this optimizer.
+        default_lr: the usual rate of this optimizer, for the group that has the highest.
         name: the trial's name.
         forecast: the loss expected after the whole budget against lr; empty if unmeasured.
         forecast_low, forecast_high: between these it lies with a probability of 90 %.
