@@ -23,7 +23,7 @@ from run import Judge
 
 from surefoot._curves import forecast as constants
 from surefoot._engine.probe import ProbeRun
-from surefoot._find.search import EFFORTS, Attempts
+from surefoot._find.search import EFFORTS, Attempts, chosen
 
 NAMES = (
     "SHIFT",
@@ -108,7 +108,7 @@ class Bench:
             attempts.run(effort)
             found = attempts.forecast()
             low, high = found.quantile(0.05) / 1.1, found.quantile(0.95) * 1.1
-            regrets.append(judge.regret(found.best))
+            regrets.append(judge.regret(chosen(found, attempts.all)))
             covered.append(low <= judge.best <= high)
             widths.append(math.log10(high / low))
             costs.append(probe.made / probe.steps)

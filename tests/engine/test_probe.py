@@ -210,7 +210,11 @@ def test_a_trial_probe_trains_a_fresh_model_like_a_loop_by_hand():
         judged = probe.train(lrs, [1, 2, 3]).judged
         assert [loss for _, loss in judged] == pytest.approx(expected, rel=1e-6)
     assert probe.reference(2) == pytest.approx([expected[0]] * 2, rel=1e-6)
-    assert (probe.name, probe.steps, probe.default_lr) == ("mine", 3, 0.05)  # as the bias has twice the rate
+    assert (probe.name, probe.steps, probe.default_lr) == (
+        "mine",
+        3,
+        0.05,
+    )  # as the bias has twice the rate
 
 
 @pytest.mark.parametrize(

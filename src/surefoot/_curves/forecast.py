@@ -118,10 +118,11 @@ class Forecast:
     losses: Array
     regret: Array
 
-    @property
-    def best(self) -> float:
-        """The rate of least expected regret."""
-        return float(self.lrs[int(np.argmin(self.regret))])
+    def best(self, lr: float, decades: float) -> float:
+        """Return the rate of least expected regret near a rate, within some decades or nearest."""
+        away = np.abs(np.log10(self.lrs / lr))
+        near = away <= max(decades, float(away.min()))
+        return float(self.lrs[int(np.argmin(np.where(near, self.regret, np.inf)))])
 
     def quantile(self, share: float) -> float:
         """Return the rate below which the best one lies with this probability."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from surefoot._curves.forecast import Forecast
 from surefoot._engine.probe import JUDGED_SHARE, Probe
-from surefoot._find.search import Evidence
-from surefoot.records import Attempt, Cost, Curve, Finding
+from surefoot._find.search import Evidence, best_training, chosen
+from surefoot.records import Cost, Curve, Finding
 
 __all__ = ["answer"]
 
@@ -52,7 +52,7 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
     if refusal is not None or told is None:
         lr, said = _fallback(probe.default_lr, evidence)
         return Finding(lr, lr / 10, lr * 10, "default", f"{refusal} {said}", **facts)
-    lr = float(f"{told.best:.3g}")
+    lr = float(f"{chosen(told, evidence.attempts):.3g}")
     low, high = (told.quantile(share) for share in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
     half = math.sqrt(told.lrs[1] / told.lrs[0]) if len(told.lrs) > 1 else 10**0.5
     low, high = (
@@ -64,12 +64,12 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
         low=float(f"{low:.3g}"),
         high=float(f"{high:.3g}"),
         source="measured",
-        reason=_reason(probe, evidence, told),
+        reason=_reason(probe, evidence, lr),
         forecast=_curve(told, 0.5),
         forecast_low=_curve(told, (1 - LIKELY) / 2),
         forecast_high=_curve(told, (1 + LIKELY) / 2),
         gain=_gain(told, lr, probe.default_lr, evidence.untrained),
-        agreement=_agreement(evidence, told),
+        agreement=_agreement(evidence, told, lr),
         **facts,
     )
 
@@ -85,9 +85,10 @@ def _fallback(default_lr: float, evidence: Evidence) -> tuple[float, str]:
         return default_lr, UNMEASURED
     below = [each.lr for each in evidence.attempts if each.lr < lowest]
     lr = max(below, default=lowest / NEAR)
+    which = "the highest that did not" if below else "below all that were tried"
     return lr, (
-        f"The usual rate of the optimizer is {default_lr:.3g}, but at {lowest:.3g} training failed; "
-        f"{lr:.3g} is {'the highest that did not' if below else 'below all that were tried'}."
+        f"The usual rate of the optimizer is {default_lr:.3g}, but at {lowest:.3g} training "
+        f"failed; {lr:.3g} is {which}."
     )
 
 
@@ -150,26 +151,20 @@ def _gain(told: Forecast, lr: float, default_lr: float, untrained: float) -> flo
     return float((usual - told.expected(lr)) / max(abs(usual), 1e-12))
 
 
-def _agreement(evidence: Evidence, told: Forecast) -> float:
+def _agreement(evidence: Evidence, told: Forecast, lr: float) -> float:
     """Return the factor between the lowest and the highest of what each rule says by itself."""
-    best = _best(evidence.attempts)
-    rules = (told.best, told.quantile(0.5), best.lr)
+    rules = (lr, told.quantile(0.5), best_training(evidence.attempts).lr)
     return max(rules) / min(rules)
 
 
-def _best(attempts: Sequence[Attempt]) -> Attempt:
-    longest = max(attempt.updates for attempt in attempts if math.isfinite(attempt.loss))
-    return min((each for each in attempts if each.updates == longest), key=lambda each: each.loss)
-
-
-def _reason(probe: Probe, evidence: Evidence, told: Forecast) -> str:
+def _reason(probe: Probe, evidence: Evidence, lr: float) -> str:
     attempts = evidence.attempts
-    lrs, best = [attempt.lr for attempt in attempts], _best(attempts)
+    lrs, best = [attempt.lr for attempt in attempts], best_training(attempts)
     tried = f"Of {len(attempts)} trainings between lr {min(lrs):.2g} and {max(lrs):.2g} "
     least = f"the one at {best.lr:.3g} has the least {probe.metric} ({best.loss:.3g} after "
     said = f"{tried}{least}{best.updates} updates)"
     if best.updates < probe.steps:
-        said += f"; after all {probe.steps}, {told.best:.3g} is expected to be best"
-    elif not math.isclose(best.lr, told.best, rel_tol=0.02):
-        said += f"; with all that was seen, {told.best:.3g} is expected to be best"
+        said += f"; after all {probe.steps}, {lr:.3g} is expected to be best"
+    elif not math.isclose(best.lr, lr, rel_tol=0.02):
+        said += f"; with all that was seen, {lr:.3g} is expected to be best"
     return said + "."
