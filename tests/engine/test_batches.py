@@ -284,3 +284,23 @@ def test_the_usual_window_is_a_quarter_of_the_free_memory_and_two_gib_at_most():
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(lines["MemAvailable"].split()[0]) * 1024
     assert usual_window() <= 0.3 * free
+
+
+def test_small_batches_are_drawn_a_few_at_a_time_within_an_epoch_and_the_window():
+    class Counted:
+        def __init__(self):
+            self.given = 0
+
+        def __iter__(self):
+            for _ in range(20):
+                self.given += 1
+                yield torch.full((3,), float(self.given))
+
+    for window, given in ((None, [16, 20, 36]), (0, [1, 17, 21]), (40, [3, 17, 21])):
+        source = Counted()
+        batches = Batches(source, 0, window=window)
+        seen = []
+        for number in (0, 16, 20):
+            assert batches[number][0] == number + 1
+            seen.append(source.given)
+        assert seen == given, window

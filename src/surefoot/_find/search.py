@@ -160,7 +160,7 @@ class Evidence:
 
 def test_updates(steps: int, reference_cost: float) -> int:
     """Return the length of the range test for a budget of ``steps`` updates."""
-    return max(FEWEST, round(TEST * steps / (1 + reference_cost)))
+    return max(FEWEST, math.floor(TEST * steps / (1 + reference_cost) + 1e-9))
 
 
 def trial_updates(share: float, steps: int) -> int:
@@ -242,9 +242,13 @@ class Attempts:
         """Train around the centre, lower where nothing is learned, then where the best may lie."""
         for power in (np.arange(effort.first) - (effort.first - 1) / 2).tolist():
             self._train(self._centre * UP * SPACING**power, FIRST)
-        most = effort.most_trained(self._probe.steps)
+        most, short = (
+            effort.most_trained(self._probe.steps),
+            trial_updates(FIRST, self._probe.steps),
+        )
         for _ in range(LOWER_AT_MOST):
-            if self._made > most or any(each.loss < self._untrained for each in self._ended):
+            learned = any(each.loss < self._untrained for each in self._ended)
+            if learned or self._made + short > most:
                 break
             self._train(min(each.lr for each in self._ended) / LOWER, FIRST)
         for quantile, share in effort.further if self._constant else effort.anew:
