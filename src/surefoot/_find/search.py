@@ -242,10 +242,8 @@ class Attempts:
         """Train around the centre, lower where nothing is learned, then where the best may lie."""
         for power in (np.arange(effort.first) - (effort.first - 1) / 2).tolist():
             self._train(self._centre * UP * SPACING**power, FIRST)
-        most, short = (
-            effort.most_trained(self._probe.steps),
-            trial_updates(FIRST, self._probe.steps),
-        )
+        steps = self._probe.steps
+        most, short = effort.most_trained(steps), trial_updates(FIRST, steps)
         for _ in range(LOWER_AT_MOST):
             learned = any(each.loss < self._untrained for each in self._ended)
             if learned or self._made + short > most:
@@ -257,7 +255,7 @@ class Attempts:
                 return
             choices = self._on if self._constant else self._anew
             for lr, reach in choices(told, quantile, share):
-                left = trial_updates(reach, self._probe.steps) - self._probe.updates_of(lr)
+                left = trial_updates(reach, steps) - self._probe.updates_of(lr)
                 if self._made + left <= most:
                     self._train(lr, reach)
                     break
