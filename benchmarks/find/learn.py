@@ -63,10 +63,15 @@ def kind(workload):
 
 
 def without(name, group):
-    """Return what is known without one training, to judge what it would find there."""
+    """Return what is known without the trainings on the same data, to judge what it would find."""
     told = json.loads(PLACE.read_text(encoding="utf-8"))
-    kept = [each["depth"] for each in told[group] if each["name"] != name]
+    kept = [each["depth"] for each in told[group] if _data(each["name"]) != _data(name)]
     return Known(np.array(told["offsets"]), np.array(told["times"]), np.array(kept))
+
+
+def _data(name):
+    """Return on which data a workload trains: its first word; each drawn one has its own."""
+    return name if name.startswith("drawn") else name.split()[0].strip(",")
 
 
 def main():

@@ -6,7 +6,7 @@ Each method gets each of five seeds; its rate is scored by the mean loss of ten 
 the whole budget (``surfaces/``), between two measured rates by linear interpolation of the
 logarithm. Regret is (loss − floor) ÷ (least loss − floor) − 1; where a loss has no least value, the
 unit is half of what there is to learn. With ``--tuning`` the tuning workloads are scored, each with
-what was learned from the others alone; the report's chose nothing. ``--peers`` also runs the
+what was learned from other data alone; the report's chose nothing. ``--peers`` also runs the
 finders of :mod:`peers`, whose packages it names. Time is told in trainings of the same model on the
 same cores; a search of ``find`` also counts its passes without training, a third of an update each.
 """

@@ -4,8 +4,8 @@
 
 No model is trained but for the range tests: what a short training would be judged by is read from
 the surfaces, so that a search takes milliseconds. Each workload is searched with what was learned
-from the others. First the efforts are scored, then the constants are changed at
-random for so many seconds, and what scores better is kept and printed.
+from other data. First the efforts are scored, then the constants are changed at random for so many
+seconds, and what scores better is kept and printed.
 """
 
 import math
