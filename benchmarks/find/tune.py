@@ -23,6 +23,7 @@ from run import Judge
 
 from surefoot._curves import forecast as constants
 from surefoot._engine.probe import ProbeRun
+from surefoot._engine.training import usual_rate
 from surefoot._find.search import EFFORTS, Attempts, chosen
 
 NAMES = (
@@ -97,18 +98,19 @@ class Bench:
             known, told = learn.without(workload.name, kind), surfaces.read(workload.name)
             for row, seed in enumerate(surfaces.choosing(workload)):
                 centre = learn.expected(workload, seed)
-                self.cases.append((told, row, centre, Judge(workload), known))
+                usual = usual_rate(workload.trial)
+                self.cases.append((told, row, centre, Judge(workload), known, usual))
 
     def score(self, effort, *, said=False):
         regrets, covered, widths, costs = [], [], [], []
-        for told, row, centre, judge, known in self.cases:
+        for told, row, centre, judge, known, usual in self.cases:
             probe = Simulated(told, row, decays=self.kind == "decaying")
             rates = RATES[self.kind]
             attempts = Attempts(probe, rates, known, centre, probe.untrained, lambda *_: None)
             attempts.run(effort)
             found = attempts.forecast()
             low, high = found.quantile(0.05) / 1.1, found.quantile(0.95) * 1.1
-            regrets.append(judge.regret(chosen(found, attempts.all)))
+            regrets.append(judge.regret(chosen(found, attempts.all, usual)))
             covered.append(low <= judge.best <= high)
             widths.append(math.log10(high / low))
             costs.append(probe.made / probe.steps)

@@ -113,8 +113,18 @@ def test_where_nothing_learns_lower_rates_are_tried():
 def test_the_answer_lies_near_the_best_training(best, effort):
     search = attempts(Bowl(800, best))
     search.run(EFFORTS[effort])
-    lr = chosen(search.forecast(), search.all)
+    lr = chosen(search.forecast(), search.all, usual=10.0)
     assert abs(math.log10(lr / best_training(search.all).lr)) <= TRUSTED
     if effort == "thorough":
         least = min(Bowl(800, best).loss(best * 10 ** (p / 50), 800) for p in range(-50, 50))
         assert Bowl(800, best).loss(lr, 800) < 1.1 * least
+
+
+def test_the_usual_rate_is_taken_where_it_is_as_good_as_any():
+    search = attempts(Bowl(800, 0.1))
+    search.run(EFFORTS["thorough"])
+    told = search.forecast()
+    lr = chosen(told, search.all, usual=10.0)
+    assert chosen(told, search.all, usual=lr * 1.05) == lr * 1.05
+    assert chosen(told, search.all, usual=lr * 3) == lr  # too far away
+    assert told.regret_at(lr) <= told.regret_at(lr * 1.05) < told.regret_at(1e3) == math.inf

@@ -124,6 +124,11 @@ class Forecast:
         near = away <= max(decades, float(away.min()))
         return float(self.lrs[int(np.argmin(np.where(near, self.regret, np.inf)))])
 
+    def regret_at(self, lr: float) -> float:
+        """Return the expected regret at a rate; inf beyond the rates."""
+        logs = np.log(self.lrs)
+        return float(np.interp(math.log(lr), logs, self.regret, left=np.inf, right=np.inf))
+
     def quantile(self, share: float) -> float:
         """Return the rate below which the best one lies with this probability."""
         return float(np.quantile(self.lrs[np.argmin(self.losses, axis=1)], share))

@@ -52,7 +52,7 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
     if refusal is not None or told is None:
         lr, said = _fallback(probe.default_lr, evidence)
         return Finding(lr, lr / 10, lr * 10, "default", f"{refusal} {said}", **facts)
-    lr = float(f"{chosen(told, evidence.attempts):.3g}")
+    lr = float(f"{chosen(told, evidence.attempts, probe.default_lr):.3g}")
     low, high = (told.quantile(share) for share in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
     half = math.sqrt(told.lrs[1] / told.lrs[0]) if len(told.lrs) > 1 else 10**0.5
     low, high = (
@@ -163,6 +163,10 @@ def _reason(probe: Probe, evidence: Evidence, lr: float) -> str:
     tried = f"Of {len(attempts)} trainings between lr {min(lrs):.2g} and {max(lrs):.2g} "
     least = f"the one at {best.lr:.3g} has the least {probe.metric} ({best.loss:.3g} after "
     said = f"{tried}{least}{best.updates} updates)"
+    if math.isclose(lr, probe.default_lr, rel_tol=0.005):
+        return (
+            f"{said}; the usual rate of the optimizer, {lr:.3g}, is expected to be as good as any."
+        )
     if best.updates < probe.steps:
         said += f"; after all {probe.steps}, {lr:.3g} is expected to be best"
     elif not math.isclose(best.lr, lr, rel_tol=0.02):
