@@ -155,7 +155,12 @@ class Batches:
                 "train was empty when iterated again: it must be iterable again and again. Give "
                 "list(train) or a DataLoader."
             )
-        raise InputError("train must hold at least one batch; it is empty.")
+        if isinstance(self._source, (list, tuple)):
+            raise InputError("train must hold at least one batch; it is empty.")
+        raise InputError(
+            "train must hold at least one batch; it is empty, or was so when iterated again. Give "
+            "list(train) or a DataLoader."
+        )
 
 
 def asleep(source: Any) -> Any:

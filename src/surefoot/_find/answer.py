@@ -164,9 +164,7 @@ def _reason(probe: Probe, evidence: Evidence, lr: float) -> str:
     least = f"the one at {best.lr:.3g} has the least {probe.metric} ({best.loss:.3g} after "
     said = f"{tried}{least}{best.updates} updates)"
     if math.isclose(lr, probe.default_lr, rel_tol=0.005):
-        return (
-            f"{said}; the usual rate of the optimizer, {lr:.3g}, is expected to be as good as any."
-        )
+        return f"{said}; the usual rate of the optimizer, {lr:.3g}, is as good as can be told."
     if best.updates < probe.steps:
         said += f"; after all {probe.steps}, {lr:.3g} is expected to be best"
     elif not math.isclose(best.lr, lr, rel_tol=0.02):
