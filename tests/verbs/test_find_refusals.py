@@ -244,3 +244,28 @@ def test_batches_of_transformers_are_copied_too():
     copied["x"] += 1
     assert isinstance(copied, BatchEncoding)
     assert batch["x"].tolist() == [1.0, 1.0]
+
+
+def test_what_was_learned_is_held_against_the_noise_of_the_training_that_learned_it():
+    """A training of six updates that failed says nothing of the noise of one of hundreds."""
+    torch.manual_seed(0)
+    inputs = torch.randn(256, 4)
+    targets = inputs.sum(dim=1, keepdim=True)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def step():
+        chosen = torch.randint(0, 256, (16,))
+        loss = (model(inputs[chosen]) - targets[chosen]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    finding = sf.find(
+        step, optimizer, restore=[model], steps=400, effort="thorough", progress=False
+    )
+    assert any(not torch.tensor(each.loss).isfinite() for each in finding.attempts)
+    assert finding.source == "measured"

@@ -114,11 +114,10 @@ def _refusal(probe: Probe, evidence: Evidence) -> str | None:
     ends = [attempt.loss for attempt in evidence.attempts]
     if len(ends) > 1 and min(ends) == max(ends):
         return "All short trainings ended at the very same loss: the rate changes nothing."
-    least = min(ends)
-    learned, needed = evidence.untrained - least, LEARNED[probe.metric] * test.reading.noise
-    if probe.metric == "training loss":
-        shortest = min(attempt.updates for attempt in evidence.attempts)
-        needed /= math.sqrt(max(1.0, JUDGED_SHARE * shortest))
+    best = min(evidence.attempts, key=lambda attempt: attempt.loss)
+    learned, needed = evidence.untrained - best.loss, LEARNED[probe.metric] * test.reading.noise
+    if probe.metric == "training loss":  # a mean, so less noisy the longer it trained
+        needed /= math.sqrt(max(1.0, JUDGED_SHARE * best.updates))
     if not (learned > needed):
         return (
             f"The {probe.metric} fell by {max(learned, 0):.2g}, which is not clearly more than "
