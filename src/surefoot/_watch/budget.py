@@ -11,7 +11,7 @@ MOST = 100
 """Updates after which one is measured whatever it costs."""
 
 LONG = 5.0
-"""What an update takes beyond so many usual ones is a pause, as for a validation: it earns nothing."""
+"""What an update takes beyond so many usual ones is a pause: it earns nothing."""
 
 NEW = 0.1
 """What the newest counts in the running means."""

@@ -1,7 +1,7 @@
 """The hooks on an optimizer that measure its updates."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,13 +10,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot._watch.budget import Budget
-from surefoot.quantities import Quantity, Skipped, Update
+from surefoot.quantities import Part, Quantity, Skipped, Update
 
 __all__ = ["Measured", "Measuring"]
 
-Measured = dict[Quantity, dict[str, Tensor | float]]
+Measured = dict[Quantity, Mapping[str, Tensor | float]]
 """The numbers of each quantity that was measured."""
 
+
+FREE: frozenset[Part] = frozenset({"loss", "micro_batches"})
+"""Parts for which nothing has to be taken from the optimizer."""
+
+NOTHING: frozenset[Part] = frozenset()
 
 SEVERAL = 8
 """Steps without a take after which they are not those of one update."""
@@ -47,9 +52,12 @@ class Measuring:
         self._steps = self._takes = 0  # steps since the last take
         self._optimizer = optimizer
         self._quantities = list(quantities)
+        self._each = [each for each in quantities if each.cadence == 1 and not each.needs - FREE]
+        self._rare = any(each.cadence and each not in self._each for each in quantities)
         self._budget = budget
         self._number = first
         self._measured: Measured = {}
+        self._plain = Update(optimizer)  # one of which no part is taken
         self._update: Update | None = None  # under way
         self._ended: Update | None = None  # waits for the gradient of the next one
         self._waiting: list[Quantity] = []  # what is to be measured with that gradient
@@ -105,13 +113,16 @@ class Measuring:
     def _plan(self) -> None:
         """Choose what to measure of the next update."""
         paired, number = self._budget.due(self._number), self._number
+        if not paired and not self._rare:
+            self._due, self._parts = self._each, NOTHING
+            return
         self._due = [
             quantity
             for quantity in self._quantities
             if (paired if quantity.cadence is None else number % quantity.cadence == 0)
         ]
-        self._parts = {part for quantity in self._due for part in quantity.needs}
-        self._parts -= {"loss", "micro_batches"}
+        self._parts = frozenset(part for quantity in self._due for part in quantity.needs)
+        self._parts -= FREE
         if paired:
             self._budget.begin()
 
@@ -120,7 +131,7 @@ class Measuring:
         started = perf_counter()
         with torch.no_grad():
             self._follow()
-            self._end()
+        self._end()
         self._budget.spend(perf_counter() - started, measuring=bool(self._parts))
 
     def _left_out(self) -> None:
@@ -129,7 +140,7 @@ class Measuring:
         update.skipped = 1.0
         for quantity in self._due:
             if isinstance(quantity, Skipped):
-                self._measured[quantity] = dict(quantity.measure(update))
+                self._measured[quantity] = quantity.measure(update)
 
     def _before_step(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         if torch.compiler.is_compiling() or not (self._waiting or self._parts):
@@ -144,8 +155,7 @@ class Measuring:
         if torch.compiler.is_compiling():
             return
         started = perf_counter()
-        with torch.no_grad():
-            self._end()
+        self._end()
         self.steps += 1
         self._steps += 1
         if self._steps == SEVERAL:
@@ -155,7 +165,7 @@ class Measuring:
     def _let_go(self) -> None:
         """Measure no more until the next take: these steps are of a search, or the like."""
         self._due = [quantity for quantity in self._due if not quantity.needs]
-        self._parts = set()
+        self._parts = NOTHING
         self._measured.clear()
         self._ended, self._waiting = None, []
 
@@ -175,31 +185,40 @@ class Measuring:
     def _end(self) -> None:
         update, self._update = self._update, None
         if update is None:
-            update = Update(self._optimizer)
-        else:
+            update = self._plain
+            update.skipped = getattr(self._optimizer, "found_inf", None)
+            with torch.no_grad():
+                for quantity in self._due:
+                    if not quantity.needs or quantity.needs <= FREE:
+                        numbers = quantity.measure(update)
+                        if numbers or quantity.needs:
+                            self._measured[quantity] = numbers
+            return
+        update.skipped = getattr(self._optimizer, "found_inf", None)
+        with torch.no_grad():
             update.end()
-        found = getattr(self._optimizer, "found_inf", None)
-        update.skipped = 0.0 if found is None else found
-        for quantity in self._due:
-            if update.has(quantity.needs):
-                self._measured[quantity] = dict(quantity.measure(update))
-                if "next_gradient" in quantity.needs:
-                    self._ended = update
-                    self._waiting.append(quantity)
+            for quantity in self._due:
+                if update.has(quantity.needs):
+                    self._measured[quantity] = quantity.measure(update)
+                    if "next_gradient" in quantity.needs:
+                        self._ended = update
+                        self._waiting.append(quantity)
+        update.rest()
 
     def _follow(self) -> None:
         update, self._ended = self._ended, None
         waiting, self._waiting = self._waiting, []
         if update is not None and update.followed:
             for quantity in waiting:
-                self._measured.setdefault(quantity, {}).update(quantity.follow(update))
+                more = quantity.follow(update)
+                self._measured[quantity] = {**self._measured.get(quantity, {}), **more}
 
     def _do_without_copies(self) -> None:
         """Measure no more what needs a copy of the weights, for which there is no memory."""
         lost = [quantity for quantity in self._quantities if "step" in quantity.needs]
         self._quantities = [each for each in self._quantities if each not in lost]
         self._due = [each for each in self._due if each not in lost]
-        self._parts = set()
+        self._parts = NOTHING
         names = ", ".join(type(quantity).__name__ for quantity in lost)
         warnings.warn(
             f"There is no memory for a copy of the weights: {names} will not be measured from here "

@@ -22,9 +22,7 @@ class Folder:
 
     def add(self, update: int, values: Mapping[str, float]) -> None:
         """Record values of an update."""
-        add = self._writer.add
-        for name, value in values.items():
-            add(name, update, value)
+        self._writer.add_row(update, values)
 
     def close(self) -> None:
         """Write what is left."""

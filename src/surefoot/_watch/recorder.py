@@ -2,10 +2,11 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from time import monotonic
+from typing import Protocol, cast
 
 from torch import Tensor
 
@@ -14,7 +15,14 @@ from surefoot.quantities import Quantity
 
 __all__ = ["Place", "Recorder"]
 
-Number = float | Ticket
+TOGETHER = 64
+"""Rows are written so many at a time: one by one, each would find the caches cold."""
+
+SECONDS = 0.5
+"""Rows are written after this time, also if they are fewer."""
+
+Numbers = Mapping[str, Tensor | float]
+Carried = dict[str, float | Ticket]
 
 
 class Place(Protocol):
@@ -34,13 +42,15 @@ class _Row:
     """What is known of an update; some of it may be under way."""
 
     update: int
-    plain: dict[str, Number]
-    measured: list[tuple[Quantity, dict[str, Number]]]
+    plain: Carried
+    measured: list[tuple[Quantity, Carried]]
 
-    def tickets(self) -> Iterator[Ticket]:
-        """Yield those of the numbers that are under way."""
-        for numbers in (self.plain, *(numbers for _, numbers in self.measured)):
-            yield from (number for number in numbers.values() if type(number) is Ticket)
+    def arrived(self) -> bool:
+        """Return whether all of it is here."""
+        parts = (self.plain, *(numbers for _, numbers in self.measured))
+        return all(
+            number.arrived for part in parts for number in part.values() if type(number) is Ticket
+        )
 
 
 class Recorder:
@@ -48,7 +58,7 @@ class Recorder:
 
     Args:
         places: where to. The first keeps the record; the others are mirrors, and one that fails is
-            given up with a warning.
+            given up with a warning. None at all on a rank that only helps to measure.
         transit: carries the numbers of a device to the host; None where all are there already.
         ranks: over which the numbers of a sharded model are added up; 1 for any other model.
     """
@@ -58,22 +68,17 @@ class Recorder:
         self._transit = transit
         self._ranks = ranks
         self._waiting: deque[_Row] = deque()
+        self._next = monotonic() + SECONDS
 
     def add(
-        self,
-        update: int,
-        plain: Mapping[str, Tensor | float],
-        measured: Mapping[Quantity, Mapping[str, Tensor | float]] = {},
+        self, update: int, plain: Numbers, measured: Mapping[Quantity, Numbers] | None = None
     ) -> None:
         """Record numbers of an update as they are, and what quantities make of others."""
-        rows = [(each, self._carried(numbers, each.summed)) for each, numbers in measured.items()]
-        row = _Row(update, self._carried(plain, summed=False), rows)
-        if self._transit is None:
-            self._write(row)
-            return
-        self._waiting.append(row)
-        self._transit.look()
-        self._catch_up()
+        several = measured.items() if measured else ()
+        carried = [(each, self._carried(numbers, summed=each.summed)) for each, numbers in several]
+        self._waiting.append(_Row(update, self._carried(plain), carried))
+        if len(self._waiting) >= TOGETHER or monotonic() >= self._next:
+            self._catch_up()
 
     def close(self, *, complete: bool = True) -> None:
         """Record what is under way, and close every place.
@@ -85,39 +90,56 @@ class Recorder:
             if self._transit is not None and complete:
                 self._transit.leave()
                 self._transit.look(wait=True)
-                self._catch_up()
+            self._catch_up()
         finally:
-            for place in self._places[1:]:
+            for place in reversed(self._places[1:]):
                 with suppress(Exception):
                     place.close()
-            self._places[0].close()
+            for place in self._places[:1]:
+                place.close()
 
-    def _carried(self, numbers: Mapping[str, Tensor | float], summed: bool) -> dict[str, Number]:
-        found: dict[str, Number] = {}
-        for name, number in numbers.items():
-            if not isinstance(number, Tensor):
-                found[name] = number
-            elif self._transit is None:
-                found[name] = number.item()
-            else:
-                found[name] = self._transit.put(number if summed else number / self._ranks)
-        return found
+    def _carried(self, numbers: Numbers, *, summed: bool = False) -> Carried:
+        """Read tensors that are on the host, and put others on their way."""
+        if self._transit is None:
+            return {
+                name: number.item() if isinstance(number, Tensor) else number
+                for name, number in numbers.items()
+            }
+        return {
+            name: self._transit.put(number if summed else number / self._ranks)
+            if isinstance(number, Tensor)
+            else number
+            for name, number in numbers.items()
+        }
 
     def _catch_up(self) -> None:
-        while self._waiting and all(each.arrived for each in self._waiting[0].tickets()):
+        """Write the rows that are complete."""
+        self._next = monotonic() + SECONDS
+        if self._transit is not None:
+            self._transit.look()
+        while self._waiting and (self._transit is None or self._waiting[0].arrived()):
             self._write(self._waiting.popleft())
 
     def _write(self, row: _Row) -> None:
-        values = _opened(row.plain)
+        values = self._opened(row.plain)
         loss = values.get("loss")
-        for quantity, numbers in row.measured:
-            given = _opened(numbers)
+        for quantity, carried in row.measured:
+            numbers = self._opened(carried)
             if loss is not None and "loss" in quantity.needs:
-                given["loss"] = loss
-            values.update(quantity.values(given))
-        self._places[0].add(row.update, values)
-        for place in self._places[1:]:
-            self._mirror(place, row.update, values)
+                numbers["loss"] = loss
+            values.update(quantity.values(numbers))
+        if self._places:
+            self._places[0].add(row.update, values)
+            for place in self._places[1:]:
+                self._mirror(place, row.update, values)
+
+    def _opened(self, numbers: Carried) -> dict[str, float]:
+        if self._transit is None:
+            return cast("dict[str, float]", numbers)
+        return {
+            name: number.open() if isinstance(number, Ticket) else number
+            for name, number in numbers.items()
+        }
 
     def _mirror(self, place: Place, update: int, values: Mapping[str, float]) -> None:
         try:
@@ -125,15 +147,8 @@ class Recorder:
         except Exception as error:
             self._places.remove(place)
             warnings.warn(
-                f"{type(place).__name__} failed and is given up, the record itself goes on: "
+                f"{type(place).__module__} failed and is given up, the record itself goes on: "
                 f"{type(error).__name__}: {error}",
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-
-def _opened(numbers: Mapping[str, Number]) -> dict[str, float]:
-    return {
-        name: number.open() if isinstance(number, Ticket) else number
-        for name, number in numbers.items()
-    }

@@ -1,6 +1,7 @@
 """Floor 3: what can be measured at an update, one file each."""
 
 from surefoot.quantities._quantity import Quantity as Quantity
+from surefoot.quantities._update import Part as Part
 from surefoot.quantities._update import Update as Update
 from surefoot.quantities._update import is_sharded as is_sharded
 from surefoot.quantities.alpha import Alpha as Alpha
@@ -20,6 +21,7 @@ __all__ = [
     "LossZ",
     "NoiseScale",
     "NonFinite",
+    "Part",
     "Quantity",
     "Sharpness",
     "Skipped",

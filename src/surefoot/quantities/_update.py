@@ -1,13 +1,14 @@
 """What one update did: the gradient, the weights, and the step between them."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
-from surefoot.quantities._arithmetic import copies, dots, norms, subtract
+from surefoot.quantities._arithmetic import copies, dots, flat, join, squares, subtract
 
 __all__ = ["MicroBatches", "Part", "Update", "is_sharded"]
 
@@ -30,19 +31,22 @@ class Update:
     Attributes:
         optimizer: which makes it.
         micro_batches: those that gave its gradient, where they were told of.
-        skipped: 1 if a GradScaler left it out; of a fused optimizer a tensor on its device.
+        skipped: 1 if a GradScaler left it out; of a fused optimizer a tensor on its device that
+            holds 1 or 0; None if there was nothing that could have.
     """
 
     def __init__(self, optimizer: Optimizer, parts: Collection[Part] = ()) -> None:
         self.optimizer = optimizer
         self.micro_batches: MicroBatches | None = None
-        self.skipped: Tensor | float = 0.0
+        self.skipped: Tensor | float | None = None
         self._parts = frozenset(parts)
         self._parameters: list[Tensor] = []
-        self._gradient: Tensor | None = None  # the norms
-        self._weight: Tensor | None = None
+        self._together: list[list[int]] = []  # positions of the parameters that are joined
+        self._gradients: list[Tensor] = []  # what follows are vectors, one for each of these
+        self._weights: list[Tensor] = []
         self._steps: list[Tensor] = []
-        self._step: Tensor | None = None
+        self._squares: dict[str, Tensor] = {}
+        self._scaled = False  # whether the vectors of the gradient still are
 
     def begin(self, *, gradients: bool = True) -> None:
         """Take what is needed before the weights move.
@@ -53,27 +57,41 @@ class Update:
         every = [p for group in self.optimizer.param_groups for p in group["params"]]
         present = [p for p in every if gradients and p.grad is not None]
         self._parameters = present or every
-        if present and "gradient" in self._parts:
-            self._gradient = norms(_gradients(present)) / _scale(self.optimizer)
-        if "weight" in self._parts:
-            self._weight = norms(_local(self._parameters))
+        if present:
+            self._together = _joined(present)
+            if "gradient" in self._parts:
+                self._take_gradient(_scale(self.optimizer))
+        else:  # which of them will have one is not known
+            self._together = [[at] for at in range(len(every))]
         if "step" in self._parts:
-            self._steps = copies(_local(self._parameters))
+            self._steps = self._weights = copies(_local(self._parameters), self._together)
+        elif "weight" in self._parts:
+            self._weights = flat(_local(self._parameters), self._together)
+        if "weight" in self._parts and present:
+            self._take_weight()
 
     def end(self) -> None:
         """Take what is needed now that the weights moved."""
+        if not self._squares and any(p.grad is not None for p in self._parameters):
+            self._drop_those_without_gradient()
+            if "gradient" in self._parts:
+                self._take_gradient(1.0)
+        if "weight" in self._parts and "weight" not in self._squares:
+            self._take_weight()
         if "step" in self._parts:
-            subtract(_local(self._parameters), self._steps)
-        there = [p.grad is not None for p in self._parameters]
-        if "gradient" in self._parts and self._gradient is None and any(there):
-            self._drop(there)
-            self._gradient = norms(_gradients(self._parameters))
+            subtract(flat(_local(self._parameters), self._together), self._steps)
+        self._weights = []
+
+    def rest(self) -> None:
+        """Let go of all but the step: a gradient that is held takes memory."""
+        self._gradients = []
 
     def has(self, parts: Collection[Part]) -> bool:
         """Return whether all these were taken: there may have been no gradient."""
-        if "gradient" in parts and (self._gradient is None or not len(self._gradient)):
+        wanted = {*parts} - {"loss", "micro_batches"}
+        if "gradient" in wanted and "gradient" not in self._squares:
             return False
-        return self._parts.issuperset({*parts} - {"loss", "micro_batches"})
+        return self._parts.issuperset(wanted)
 
     @property
     def followed(self) -> bool:
@@ -82,12 +100,17 @@ class Update:
 
     def norm_squared(self, part: Literal["gradient", "weight", "step"]) -> Tensor:
         """Return the sum of the squares of all elements of a part, a scalar."""
-        norms_ = self._norms(part)
-        return self._sum((norms_ if norms_.device.type == "mps" else norms_.double()).square())
+        if part not in self._squares:
+            self._squares[part] = self._sum(squares(self._steps))
+        return self._squares[part]
 
     def not_finite(self) -> Tensor:
-        """Return how many parameters have a gradient with an element that is not finite."""
-        return self._sum((~torch.isfinite(self._norms("gradient"))).float())
+        """Return how many elements of the gradient are NaN or infinite."""
+        square = self.norm_squared("gradient")
+        if square.device.type == "cpu" and math.isfinite(square.item()):  # looking costs nothing
+            return torch.zeros(())
+        dense = [each.coalesce().values() if each.is_sparse else each for each in self._gradients]
+        return self._sum([(~torch.isfinite(each)).sum() for each in dense])
 
     def slope(self, *, following: bool = False) -> Tensor:
         """Return the product of the gradient and the step: the slope of the loss along it.
@@ -95,37 +118,51 @@ class Update:
         Args:
             following: take the gradient of the following update.
         """
-        scale = _scale(self.optimizer) if following else 1.0
-        there = [at for at, p in enumerate(self._parameters) if p.grad is not None]
-        found = dots(
-            _gradients([self._parameters[at] for at in there]), [self._steps[at] for at in there]
-        )
-        return self._sum(found, there) / scale
+        if following:
+            vectors = flat(_gradients(self._parameters), self._together)
+            return self._sum(dots(vectors, self._steps)) / _scale(self.optimizer)
+        if self._scaled:  # the step has divided them by now
+            self._gradients = flat(_gradients(self._parameters), self._together)
+        return self._sum(dots(self._gradients, self._steps))
 
-    def _norms(self, part: Literal["gradient", "weight", "step"]) -> Tensor:
-        if part == "step" and self._step is None:
-            self._step = norms(self._steps)
-        found = {"gradient": self._gradient, "weight": self._weight, "step": self._step}[part]
-        if found is None:
-            raise KeyError(part)
-        return found
+    def _take_gradient(self, scale: Tensor | float) -> None:
+        self._gradients = flat(_gradients(self._parameters), self._together)
+        self._scaled = isinstance(scale, Tensor)
+        self._squares["gradient"] = self._sum(squares(self._gradients)) / scale**2
 
-    def _drop(self, keep: list[bool]) -> None:
-        """Forget the parameters that turned out to have no gradient."""
-        if all(keep):
-            return
-        if self._weight is not None:
-            self._weight = self._weight[torch.tensor(keep)]
-        self._steps = [each for each, kept in zip(self._steps, keep, strict=False) if kept]
-        self._parameters = [each for each, kept in zip(self._parameters, keep, strict=True) if kept]
+    def _take_weight(self) -> None:
+        self._squares["weight"] = self._sum(squares(self._weights))
 
-    def _sum(self, numbers: Tensor, at: list[int] | None = None) -> Tensor:
-        """Return this rank's share of the sum of one number for each parameter."""
-        chosen = self._parameters if at is None else [self._parameters[index] for index in at]
-        if any(is_sharded(parameter) for parameter in chosen):
-            numbers = numbers * torch.tensor([_share(p) for p in chosen]).to(numbers)
-        wide = torch.float32 if numbers.device.type == "mps" else torch.float64
-        return numbers.sum(dtype=wide)
+    def _drop_those_without_gradient(self) -> None:
+        keep = [at for at, p in enumerate(self._parameters) if p.grad is not None]
+        if len(keep) < len(self._parameters):
+            self._parameters = [self._parameters[at] for at in keep]
+            self._weights = [self._weights[at] for at in keep] if self._weights else []
+            self._steps = [self._steps[at] for at in keep] if self._steps else []
+            self._together = [[at] for at in range(len(keep))]
+
+    def _sum(self, numbers: Sequence[Tensor]) -> Tensor:
+        """Return this rank's share of the sum of one number for each vector."""
+        if not numbers:
+            return torch.zeros(())
+        firsts = [self._parameters[several[0]] for several in self._together]
+        device = numbers[0].device
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        if any(is_sharded(first) for first in firsts):
+            pairs = zip(numbers, firsts, strict=True)
+            numbers = [number * _share(first) for number, first in pairs]
+        if len(numbers) == 1:
+            return numbers[0].to(wide)
+        return torch.stack([number.to(device, wide) for number in numbers]).sum()
+
+
+def _joined(parameters: list[Tensor]) -> list[list[int]]:
+    """Return which to take together: sparse gradients alone, shards by what they count."""
+    kinds = [
+        at if p.grad is not None and p.grad.is_sparse else _share(p) if is_sharded(p) else ""
+        for at, p in enumerate(parameters)
+    ]
+    return join(_local(parameters), kinds)
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -152,7 +189,11 @@ def _local(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _gradients(parameters: list[Tensor]) -> list[Tensor]:
-    return [_part(p.grad.detach()) for p in parameters if p.grad is not None]
+    """Return the gradients; zeros where there is none, as may be of the following update."""
+    return [
+        torch.zeros_like(_part(p.detach())) if p.grad is None else _part(p.grad.detach())
+        for p in parameters
+    ]
 
 
 def _part(tensor: Tensor) -> Tensor:

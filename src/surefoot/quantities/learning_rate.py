@@ -20,5 +20,8 @@ class LearningRate(Quantity):
 
     def measure(self, update: Update) -> Mapping[str, Tensor | float]:
         """Return the rates; the step does not change them."""
-        rates = [group["lr"] for group in update.optimizer.param_groups]
-        return {("lr" if i == 0 else f"lr/group{i}"): rate for i, rate in enumerate(rates)}
+        first, *others = update.optimizer.param_groups
+        rates = {"lr": first["lr"]}
+        for number, group in enumerate(others, 1):
+            rates[f"lr/group{number}"] = group["lr"]
+        return rates

@@ -22,13 +22,14 @@ class NoiseScale(Quantity):
         |G|^2 = \frac{n |g_n|^2 - |g_1|^2}{n - 1}, \quad
         \operatorname{tr}\Sigma = \frac{|g_1|^2 - |g_n|^2}{1 - 1/n}
 
-    with the gradient :math:`g_1` of one micro-batch and the mean :math:`g_n` of those of all n, over
-    all ranks under DDP. Both parts are averaged over ten measurements or so before they are divided.
-    A batch far below B gains from more samples, one far above wastes them, and the best learning
-    rate is about :math:`\eta_{\max} / (1 + B / n)`.
+    with the gradient :math:`g_1` of one micro-batch and the mean :math:`g_n` of those of all n,
+    over all ranks under DDP. Both parts are averaged over ten measurements or so before they are
+    divided. A batch far below B gains from more samples, one far above wastes them, and the best
+    learning rate is about :math:`\eta_{\max} / (1 + B / n)`.
 
     Records ``noise_scale`` where ``watch.microbatch`` is called after each backward pass; times the
-    samples of a micro-batch it is in samples. NaN where :math:`|G|^2` is estimated below 0. Costs one pass over the gradients for each micro-batch of an update that is measured.
+    samples of a micro-batch it is in samples. NaN where :math:`|G|^2` is estimated below 0. Costs
+    one pass over the gradients for each micro-batch of an update that is measured.
 
     Reference:
         McCandlish, Kaplan, Amodei, *An Empirical Model of Large-Batch Training*, 2018, appendix A.

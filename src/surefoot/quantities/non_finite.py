@@ -11,10 +11,10 @@ __all__ = ["NonFinite"]
 
 
 class NonFinite(Quantity):
-    """How many parameter tensors have a gradient with NaN or ±inf in it.
+    """How many elements of the gradient are NaN or ±infinite.
 
-    Records ``non_finite``, a count; of a sharded model each shard counts. Shares the pass over the
-    gradients with their norm.
+    Records ``non_finite``, a count. Costs nothing on a CPU while there are none, elsewhere one pass
+    over the gradients.
     """
 
     needs = frozenset({"gradient"})

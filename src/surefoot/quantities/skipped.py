@@ -24,11 +24,11 @@ class Skipped(Quantity):
 
     def measure(self, update: Update) -> Mapping[str, Tensor | float]:
         """Return whether it was skipped."""
-        return {"skipped": update.skipped}
+        return {"skipped": update.skipped} if update.skipped is not None else {}
 
     def values(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
         """Count."""
-        if not numbers["skipped"]:
+        if not numbers or not numbers["skipped"]:
             return {}
         self._count += 1
         return {"skipped": self._count}
