@@ -6,7 +6,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from surefoot._watch.budget import Budget
@@ -38,6 +39,7 @@ class Measuring:
     While no hook was ever called, updates are measured from one :meth:`take` to the next.
 
     Args:
+        model: in training.
         optimizer: whose updates.
         quantities: what to measure.
         budget: tells when.
@@ -45,11 +47,17 @@ class Measuring:
     """
 
     def __init__(
-        self, optimizer: Optimizer, quantities: Sequence[Quantity], budget: Budget, first: int
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        quantities: Sequence[Quantity],
+        budget: Budget,
+        first: int,
     ) -> None:
         self.steps = 0
         """How often ``optimizer.step()`` was seen."""
         self._steps = self._takes = 0  # steps since the last take
+        self._model = model
         self._optimizer = optimizer
         self._quantities = list(quantities)
         self._each = [each for each in quantities if each.cadence == 1 and not each.needs - FREE]
@@ -63,6 +71,7 @@ class Measuring:
         self._waiting: list[Quantity] = []  # what is to be measured with that gradient
         self._micro: list[Tensor] = []  # the first and the last square
         self._micro_count = 0
+        self._micro_ranks = 1
         self._plan()
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -84,6 +93,8 @@ class Measuring:
         """Note that another backward pass has added to the gradients."""
         started = perf_counter()
         self._micro_count += 1
+        if self._micro_count == 1:
+            self._micro_ranks = self._ranks_apart()
         if any("micro_batches" in quantity.needs for quantity in self._due):
             with torch.no_grad():
                 update = Update(self._optimizer, ("gradient",))
@@ -109,6 +120,13 @@ class Measuring:
             with torch.no_grad():
                 self._begin(gradients=False)
         return measured
+
+    def _ranks_apart(self) -> int:
+        """Return over how many ranks the gradients are still to be averaged."""
+        if isinstance(self._model, DistributedDataParallel):
+            together = self._model.require_backward_grad_sync
+            return 1 if together else distributed.get_world_size()
+        return 1
 
     def _plan(self) -> None:
         """Choose what to measure of the next update."""
@@ -179,7 +197,9 @@ class Measuring:
             self._do_without_copies()
             return
         if self._micro_count > 1 and len(self._micro) > 1:
-            update.micro_batches = (self._micro_count, self._micro[0], self._micro[1])
+            count = self._micro_count
+            mean = self._micro[1] / count**2
+            update.micro_batches = (count * self._micro_ranks, self._micro[0], mean)
         self._update = update
 
     def _end(self) -> None:

@@ -139,7 +139,7 @@ def watch(
     )  # fmt: skip
     ahead = part.ranks > 1
     budget = Budget(overhead, APART if ahead and every is None else every)
-    return Watch(optimizer, path, places, [*defaults, *quantities], budget, part, first)
+    return Watch(model, optimizer, path, places, [*defaults, *quantities], budget, part, first)
 
 
 class Watch:
@@ -147,6 +147,7 @@ class Watch:
 
     def __init__(
         self,
+        model: nn.Module,
         optimizer: Optimizer,
         path: Path,
         places: Sequence[Place],
@@ -163,7 +164,7 @@ class Watch:
         self._losses: list[Tensor | float] = []  # of the micro-batches of this update
         self._measuring: Measuring | None = None
         if part.measures:
-            self._measuring = Measuring(optimizer, quantities, budget, first)
+            self._measuring = Measuring(model, optimizer, quantities, budget, first)
             self._recorder = Recorder(places, _transit(optimizer, part), part.ranks)
         self._open = True
 
@@ -188,7 +189,7 @@ class Watch:
     def microbatch(self, loss: Tensor | float | None = None) -> None:
         """Tell of one backward pass of several whose gradients make one update.
 
-        Call it after each; the noise scale of the gradient is then measured.
+        Call it after each, in ``no_sync()`` where DDP is told that; the noise scale is then measured.
 
         Args:
             loss: of the micro-batch; ``step()`` then needs none and records their mean.

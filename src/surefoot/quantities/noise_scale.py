@@ -45,15 +45,14 @@ class NoiseScale(Quantity):
         """Return the squares of both gradients."""
         if update.micro_batches is None or update.micro_batches[0] < 2:
             return {}
-        count, first, all_together = update.micro_batches
-        return {"count": float(count), "first": first, "all": all_together}
+        count, first, mean = update.micro_batches
+        return {"count": float(count), "first": first, "mean": mean}
 
     def values(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
         """Return the noise scale."""
-        if not numbers or not math.isfinite(numbers["first"] + numbers["all"]):
+        if not numbers or not math.isfinite(numbers["first"] + numbers["mean"]):
             return {}
-        count = numbers["count"]
-        one, mean = numbers["first"], numbers["all"]
+        count, one, mean = numbers["count"], numbers["first"], numbers["mean"]
         self._signal = KEPT * self._signal + (count * mean - one) / (count - 1)
         self._noise = KEPT * self._noise + (one - mean) / (1 - 1 / count)
         return {"noise_scale": self._noise / self._signal if self._signal > 0 else math.nan}
