@@ -63,7 +63,7 @@ class Measuring:
         self._each = [each for each in quantities if each.cadence == 1 and not each.needs - FREE]
         self._rare = any(each.cadence and each not in self._each for each in quantities)
         self._budget = budget
-        self._number = first
+        self._number = self._first = first
         self._measured: Measured = {}
         self._plain = Update(optimizer)  # one of which no part is taken
         self._update: Update | None = None  # under way
@@ -114,7 +114,7 @@ class Measuring:
         self._micro_count, self._micro = 0, []
         if self.stepped or around:
             self._steps = 0
-            self._number += 1
+            self._number = self._first + self._takes if around else self._number + 1
             self._plan()
         if around and self._parts:
             with torch.no_grad():

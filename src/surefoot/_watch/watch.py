@@ -189,7 +189,8 @@ class Watch:
     def microbatch(self, loss: Tensor | float | None = None) -> None:
         """Tell of one backward pass of several whose gradients make one update.
 
-        Call it after each, in ``no_sync()`` where DDP is told that; the noise scale is then measured.
+        Call it after each; the noise scale is then measured. Under DDP call it inside of
+        ``no_sync()`` where that is used.
 
         Args:
             loss: of the micro-batch; ``step()`` then needs none and records their mean.

@@ -15,7 +15,7 @@ __all__ = ["MicroBatches", "Part", "Update", "is_sharded"]
 Part = Literal["loss", "gradient", "weight", "step", "next_gradient", "micro_batches"]
 
 MicroBatches = tuple[int, Tensor, Tensor]
-"""How many gave a gradient, and the squared norms of the gradient of the first and of their mean."""
+"""How many, and the squared norms of the gradient of the first and of the mean of all."""
 
 
 class Update:
