@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
