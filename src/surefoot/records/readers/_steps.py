@@ -12,7 +12,7 @@ __all__ = ["EPOCH", "TIME", "plain", "restarted", "step_name", "told_apart"]
 EPOCH, TIME = "epoch", "wall_time"
 
 # What a step may be called, best first.
-_STEPS = ("global_step", "step", "update", "updates", "iteration", "iter", "batch", EPOCH)
+_STEPS = ("global_step", "step", "update", "updates", "iteration", "iter", "batch")
 # What a time may be called, best first: of the day, then since the start.
 _TIMES = ("wall_time", "wall time", "walltime", "timestamp", "time", "runtime", "train_runtime",
           "elapsed", "elapsed_time", "time_elapsed", "relative_time", "relative time")  # fmt: skip
@@ -26,8 +26,13 @@ def plain(name: str) -> str:
 
 
 def step_name(names: Iterable[str]) -> str | None:
-    """Return which of the names is the step; an epoch only where there is nothing better."""
-    return _best(names, _STEPS)
+    """Return which of the names is the step; an epoch only where there is nothing better.
+
+    W&B's ``_step`` counts calls of ``log``, so a step that the training itself logged is better.
+    """
+    several = list(names)
+    own = [name for name in several if not name.startswith("_")]
+    return _best(own, _STEPS) or _best(several, _STEPS) or _best(several, (EPOCH,))
 
 
 def told_apart(curves: Mapping[str, Curve], notes: list[str]) -> dict[str, Curve]:
