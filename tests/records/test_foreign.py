@@ -201,9 +201,10 @@ def test_rows_without_a_step_are_counted(tmp_path):
     assert log["loss"].steps.tolist() == [0, 1, 2, 3]
     assert log.unit == "row"
     with file.open("a") as stream:
-        stream.write('\n{"step": 7, "accuracy": 0.5}\n')
+        stream.write('\n{"step": 7, "accuracy": 0.5}\n{"val_loss": 3.0}\n')
     log = read(file)
-    assert "accuracy" in log.names
+    assert log["accuracy"].steps.tolist() == log["validation_loss"].steps.tolist() == [7]
+    assert "Rows without a step stand at the last one before them: 5." in log.notes
     assert "'loss': 4 values without a step were left out." in log.notes
 
 

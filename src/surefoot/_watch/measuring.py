@@ -139,8 +139,8 @@ class Measuring:
             for quantity in self._quantities
             if (paired if quantity.cadence is None else number % quantity.cadence == 0)
         ]
-        self._parts = frozenset(part for quantity in self._due for part in quantity.needs)
-        self._parts -= FREE
+        parts: set[Part] = {part for quantity in self._due for part in quantity.needs}
+        self._parts = frozenset(parts - FREE)
         if paired:
             self._budget.begin()
 

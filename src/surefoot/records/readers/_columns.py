@@ -55,14 +55,23 @@ class Columns:
         steps = np.arange(self._rows, dtype=np.float64)
         if step is not None:
             rows, numbers = self._columns.pop(step)
-            steps = np.full(self._rows, np.nan)
-            steps[rows] = numbers
+            steps = self._filled(np.array(rows), np.array(numbers), notes)
         curves = {name: self._curve(name, steps, notes) for name in self._columns}
         curves = {name: curve for name, curve in curves.items() if len(curve)}
         if not curves:
             raise LogError(f"{self._source} holds no numbers beside the step.")
         found = told_apart(curves, notes)
         return Parts(found, {**tags, **_unit(step, notes)}, notes)
+
+    def _filled(
+        self, rows: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
+    ) -> NDArray[np.float64]:
+        """Return the step of each row: that of the last one that has it, else NaN."""
+        last = np.searchsorted(rows, np.arange(self._rows), side="right") - 1
+        without = self._rows - len(rows)
+        if without and len(rows):
+            notes.append(f"Rows without a step stand at the last one before them: {without}.")
+        return np.where(last < 0, np.nan, numbers[np.maximum(last, 0)])
 
     def _take(self, prefix: str, values: Mapping[str, Any], depth: int) -> None:
         for key, value in values.items():
