@@ -20,7 +20,7 @@ from surefoot._cli.output import (
     show_table,
     tell_json,
 )
-from surefoot.records import Curve, RunLog, find_runs, read
+from surefoot.records import Curve, RunLog, find_runs, read, save_log
 
 __all__ = ["command"]
 
@@ -35,7 +35,8 @@ def command(
     json: JsonOption = False,
 ) -> None:
     """Print what a log holds: its curves, what they were taken for, and what was left out."""
-    check_out(out)
+    table = out is not None and out.suffix.lower() in (".csv", ".parquet")
+    check_out(None if table else out)
     mapping = mapped(names)
     runs = find_runs(path) if path.is_dir() else (path,)
     if len(runs) > 1:
@@ -48,8 +49,9 @@ def command(
     _tell(log)
     if log.curves:
         draw(log)
-    for file in [] if out is None else save_noun(log, out):
-        say(f"saved {file}")
+    if out is not None:
+        for file in [save_log(log, out)] if table else save_noun(log, out):
+            say(f"saved {file}")
 
 
 def _name(path: Path, run: Path) -> str:

@@ -7,7 +7,7 @@ from time import monotonic
 import torch
 from torch import Tensor, distributed
 
-__all__ = ["Transit"]
+__all__ = ["Ticket", "Transit"]
 
 SIZE = 256
 """Numbers that travel together."""

@@ -14,9 +14,9 @@ from surefoot._base import checks
 from surefoot._watch.budget import Budget
 from surefoot._watch.live import Live
 from surefoot._watch.measuring import Measuring
-from surefoot._watch.places import Folder, Place, check_mirrors, mirrors
+from surefoot._watch.places import Folder, check_mirrors, mirrors
 from surefoot._watch.ranks import Role, role
-from surefoot._watch.recorder import Recorder
+from surefoot._watch.recorder import Place, Recorder
 from surefoot._watch.transit import Transit
 from surefoot.errors import InputError, StateError
 from surefoot.quantities import (
