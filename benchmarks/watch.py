@@ -34,7 +34,9 @@ class Transformer(nn.Module):
 
 
 def mlp():
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    model = nn.Sequential(
+        nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)
+    )
     x, y = torch.randn(64, 64), torch.randint(0, 10, (64,))
     return model, lambda: cross_entropy(model(x), y)
 

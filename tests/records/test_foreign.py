@@ -328,8 +328,8 @@ def test_names_that_were_not_recorded_are_told_with_the_nearest(tmp_path):
 # Whatever stands in a file, it is read or refused
 
 
-def files(tmp_path):
-    """Return one real file of each kind with what it is called."""
+def files():
+    """Return one real file of each kind by what it is called."""
     rows = [history(_step=n, loss=n / 7, filler="x" * 500) for n in range(100)]
     lines = "".join(json.dumps({"step": n, "loss": n / 7}) + "\n" for n in range(50))
     return {
@@ -347,7 +347,7 @@ def files(tmp_path):
 @given(data=st.data())
 def test_a_mutated_file_is_read_or_refused(kind, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
-    content = bytearray(files(folder)[kind])
+    content = bytearray(files()[kind])
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, max(len(content) - 1, 0)))
         act = data.draw(st.sampled_from(["flip", "cut", "insert", "repeat"]))

@@ -76,9 +76,12 @@ class Curve(Record):
         broken.reshape(-1)[size:] = False
         keep = np.zeros(padded.shape, dtype=bool)
         starts = np.arange(0, len(padded), width)
+        least, most = buckets, buckets
+        if not finite.all():
+            least, most = np.where(finite, buckets, np.inf), np.where(finite, buckets, -np.inf)
         for chosen, there in (
-            (np.where(finite, buckets, np.inf).argmin(axis=1), finite),
-            (np.where(finite, buckets, -np.inf).argmax(axis=1), finite),
+            (least.argmin(axis=1), finite),
+            (most.argmax(axis=1), finite),
             (broken.argmax(axis=1), broken),
         ):
             keep[(starts + chosen)[there.any(axis=1)]] = True
