@@ -97,8 +97,9 @@ def watch(
         ...         loss = model(torch.ones(4, 2)).square().mean()
         ...         optimizer.zero_grad(); loss.backward(); optimizer.step()
         ...         watch.step(loss)
-        >>> sf.read(folder).names
-        ('loss', 'lr', 'grad_norm', 'update_ratio', 'non_finite', 'seconds', ...)
+        >>> log = sf.read(folder)
+        >>> log["loss"].steps.tolist(), log["lr"].values.tolist(), len(log["grad_norm"])
+        ([0.0, 1.0, 2.0], [0.1, 0.1, 0.1], 1)
     """
     _check(model, optimizer, quantities)
     checks.number("overhead", overhead)

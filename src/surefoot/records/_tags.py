@@ -30,7 +30,7 @@ _FILLER = {
     "lm": 2,
     "epoch": 3,
 }
-_OPTIMIZER = {"optim", "optimizer", "optimizers", "opt", "scheduler"}
+_OPTIMIZER = {"optim", "optimizer", "optimizers", "opt"}
 _GROUP = {"group", "param", "params", "pg", "groups"}
 # Lightning's monitor: lr-AdamW, lr-AdamW-1, lr-AdamW/pg2 (but not lr-AdamW-momentum).
 _MONITOR = re.compile(r"lr-[A-Z][A-Za-z0-9]*(?:-\d+)?(?:/pg(?P<group>\d+))?")
