@@ -289,7 +289,8 @@ def test_the_command_has_these_options_and_no_others():
             "--backend", "--exact", "--json", "--keep", "--lrs", "--no-exact", "--out", "--over",
             "--randomness", "--refine", "--seeds", "--tolerance", "--workers", "-o", "task",
         ],
-        "diagnose": ["--json", "path"],
+        "show": ["--json", "--map", "--out", "-o", "path"],
+        "diagnose": ["--json", "--map", "path"],
         "schedule": [
             "--allow-functions", "--beta2", "--compare", "--json", "--lr", "--out",
             "--samples-per-update", "--tokens-per-update", "--total",

@@ -379,8 +379,6 @@ def test_reading_and_closing_in_one_process_keeps_the_locks_of_the_writer(tmp_pa
 @pytest.mark.parametrize(
     "text",
     [
-        '{"log_history": [{"loss": 2.0, "step": 1}]}',
-        "[1, 2, 3]\n[4, 5, 6]\n",
         '"""A module, with commas."""\n\nimport os, sys\n',
     ],
 )

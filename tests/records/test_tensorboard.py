@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from surefoot.errors import LogError
 from surefoot.records import Curve, read
+from surefoot.records.readers import _tensorboard
 from surefoot.records.readers._crc import masked_crc, masked_crcs
 from surefoot.records.readers._protobuf import fields, signed, varint
 
@@ -291,7 +292,7 @@ def test_damaged_records_are_skipped_and_counted(tmp_path):
     assert log.name == tmp_path.name
 
 
-def test_a_damaged_length_ends_the_file(tmp_path):
+def test_after_a_damaged_length_the_next_record_is_found(tmp_path):
     first = write(tmp_path, *(event(step, plain("loss", step)) for step in range(9)))
     size = len(frame(event(0, plain("loss", 0.0))))
     data = bytearray(first.read_bytes())
@@ -299,10 +300,41 @@ def test_a_damaged_length_ends_the_file(tmp_path):
     first.write_bytes(data)
     write(tmp_path, event(9, plain("loss", 9.0)), name="events.out.tfevents.2.host")
     log = read(tmp_path)
-    assert log["loss"].steps.tolist() == [0, 1, 2, 9]
-    assert log.notes == (
-        f"{first.name}: stopped at a damaged record, {6 * size} bytes before its end.",
-    )
+    assert log["loss"].steps.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert log.notes == (f"{first.name}: skipped {size} bytes that are no record.",)
+
+
+def test_what_is_no_record_is_passed_over_across_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(_tensorboard, "_CHUNK", 1000)
+    records = [frame(event(step, plain("loss", step))) for step in range(200)]
+    for size in (1, 11, 12, 13, 999, 1000, 1001, 5000):
+        for garbage in (b"\0", b"\xff", b"ab"):
+            path = tmp_path / f"events.out.tfevents.{size}.{garbage[0]}"
+            path.write_bytes(
+                b"".join(records[:100]) + (garbage * size)[:size] + b"".join(records[100:])
+            )
+            log = read(path)
+            assert log["loss"].steps.tolist() == list(range(200))
+            assert log.notes == (f"{path.name}: skipped {size} bytes that are no record.",)
+
+
+def test_many_scalars_of_several_tags_between_other_events(tmp_path):
+    """What is taken apart side by side comes in the same order as one by one."""
+    rng = np.random.default_rng(0)
+    events, expected = [], {}
+    for step in range(3000):
+        tag = ["loss", "lr", "accuracy/top5"][rng.integers(3)]
+        at, value = (
+            int(10 ** rng.uniform(0, 11)) if step % 7 else -step,
+            float(np.float32(rng.normal())),
+        )
+        events.append(event(at, plain(tag, value)))
+        expected.setdefault(tag, []).append((at, value))
+        if step % 100 == 50:
+            events.append(event(at, b"\x0a\x03\x0a\x01x"))  # a value without a number
+    log = read(write(tmp_path, *events))
+    for tag, points in expected.items():
+        assert list(zip(*(part.tolist() for part in log[tag]), strict=True)) == points
 
 
 def test_a_cut_off_record_is_normal(tmp_path):
@@ -328,7 +360,7 @@ def test_records_may_be_larger_than_what_is_read_at_once(tmp_path, monkeypatch):
     [
         (b"", "is empty"),
         (b"\0" * 11, "cut off in its first record"),
-        (b"not a record at all, but text of some length", "stopped at a damaged record, 44 bytes"),
+        (b"not a record at all, but text of some length", "skipped 44 bytes that are no record"),
         (frame(b"abc")[:-2], "cut off in its first record"),
         (
             struct.pack("<Q", 2**63)

@@ -143,8 +143,9 @@ def test_tags_describe_the_run_and_those_given_win(tmp_path):
 class Largest(Quantity):
     cadence = 2
 
-    def end(self, optimizer):
-        return {"largest": max(p.abs().max() for p in optimizer.param_groups[0]["params"])}
+    def measure(self, update):
+        weights = update.optimizer.param_groups[0]["params"]
+        return {"largest": max(p.abs().max() for p in weights)}
 
 
 def test_a_quantity_of_ones_own_keeps_its_cadence(tmp_path):
@@ -232,7 +233,6 @@ def test_a_loss_may_be_any_single_number_and_keeps_no_graph(tmp_path):
     ("loss", "said"),
     [
         (torch.ones(2), r"loss must be a scalar, not a tensor of shape \(2,\)"),
-        (None, "loss must be a number, not None"),
         ("low", "loss must be a number"),
         ([1.0], "loss must be a number"),
         (np.ones(3), "loss must be one number"),
@@ -267,59 +267,6 @@ def test_says_what_is_not_allowed_and_makes_no_run(changes, said, tmp_path):
     assert not optimizer._optimizer_step_pre_hooks
 
 
-class Elsewhere(torch.Tensor):
-    """A tensor that says it is on another device, where reading a value waits for the device."""
-
-    read = 0
-
-    def __new__(cls, value):
-        return torch.tensor(value).as_subclass(cls)
-
-    @property
-    def device(self):
-        return torch.device("cuda")
-
-    def to(self, _device):
-        return self
-
-    def tolist(self):
-        Elsewhere.read += 1
-        return self.as_subclass(torch.Tensor).tolist()
-
-    def __float__(self):
-        pytest.fail("one value was read by itself")
-
-
-def test_values_on_a_device_are_fetched_many_at_once_and_none_is_lost(tmp_path, monkeypatch):
-    monkeypatch.setattr(Elsewhere, "read", 0)
-    model, optimizer = training()
-    watch = sf.watch(model, optimizer, to=tmp_path / "run")
-    for number in range(100):
-        watch.step(Elsewhere(float(number)))
-        assert Elsewhere.read == (number + 1) // 64
-    watch.close()
-    assert Elsewhere.read == 2
-    log = sf.read(tmp_path / "run")
-    assert log["loss"].values.tolist() == [float(n) for n in range(100)]
-    assert log["loss"].steps.tolist() == list(range(100))
-
-
-def test_a_device_that_fails_at_the_end_does_not_leave_the_record_open(tmp_path, monkeypatch):
-    model, optimizer = training()
-    watch = sf.watch(model, optimizer, to=tmp_path / "run")
-    watch.step(1.0)
-    watch.step(Elsewhere(2.0))
-
-    def fails(_values):
-        raise RuntimeError("device-side assert")
-
-    monkeypatch.setattr(torch, "stack", fails)
-    with pytest.raises(RuntimeError, match="device-side"):
-        watch.close()
-    watch.close()
-    assert sf.read(tmp_path / "run")["loss"].values.tolist() == [1.0]
-
-
 def test_watching_draws_no_random_number(tmp_path):
     model, optimizer = training()
     update(model, optimizer)
@@ -343,7 +290,6 @@ def test_a_checkpoint_older_than_the_record_replaces_what_came_after_it(tmp_path
             watch.step(9.0)
     log = sf.read(tmp_path / "run")
     assert log["validation_loss"].steps.tolist() == [6, 13, 20, 27, 34]
-    assert log["grad_norm"].steps.tolist() == [0, 10, 20, 30]
     with sf.watch(model, optimizer, to=tmp_path / "run", resume=True) as watch:
         assert watch.updates == 60
     loss = log["loss"]

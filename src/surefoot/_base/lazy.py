@@ -11,6 +11,7 @@ _EXTRA = {
     "torch": "torch",
     "plotly": "plots",
     "matplotlib": "plots",
+    "pyarrow": "parquet",
     "sklearn": "demo",
 }
 

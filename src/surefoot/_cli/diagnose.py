@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from surefoot._base.codec import dump_json
-from surefoot._cli.output import JsonOption, draw, show_table, tell_json
+from surefoot._cli.output import JsonOption, MapOption, draw, mapped, show_table, tell_json
 from surefoot._diagnose import diagnose
 from surefoot.records import Diagnosis
 
@@ -17,10 +17,11 @@ def command(
     path: Annotated[
         Path, typer.Argument(help="A run, a TensorBoard folder, a CSV file, or a folder of many.")
     ],
+    names: MapOption = None,
     json: JsonOption = False,
 ) -> None:
     """Name what is wrong with the learning rate of a run, from its log alone."""
-    found = diagnose(path)
+    found = diagnose(path, names=mapped(names))
     if isinstance(found, Diagnosis):
         if json:
             tell_json(found)

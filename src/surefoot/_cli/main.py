@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import surefoot
-from surefoot._cli import demo, diagnose, find, report, schedule, sweep
+from surefoot._cli import demo, diagnose, find, report, schedule, show, sweep
 from surefoot._cli.output import complain
 from surefoot.errors import SurefootError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("find")(find.command)
 app.command("sweep")(sweep.command)
+app.command("show")(show.command)
 app.command("diagnose")(diagnose.command)
 app.command("schedule")(schedule.command)
 app.command("report")(report.command)

@@ -17,12 +17,15 @@ from surefoot.records import Table
 __all__ = [
     "FIGURE_ENDINGS",
     "JsonOption",
+    "MapOption",
     "OutOption",
     "TaskArgument",
     "check_out",
     "complain",
     "console",
     "draw",
+    "mapped",
+    "plain",
     "save_noun",
     "say",
     "show",
@@ -44,7 +47,36 @@ OutOption = Annotated[
     ),
 ]
 
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="CURVE=RECORDED",
+        help="Take what was recorded under a name for a curve: --map loss=my/odd/tag.",
+    ),
+]
+
 FIGURE_ENDINGS = {".html", ".png", ".svg", ".pdf", ".csv"}
+
+
+def mapped(names: list[str] | None) -> dict[str, str]:
+    """Return what ``--map`` says as a mapping.
+
+    Raises:
+        InputError: one is not of the form ``curve=recorded``.
+    """
+    found: dict[str, str] = {}
+    for given in names or []:
+        curve, equals, recorded = given.partition("=")
+        if not curve or not equals or not recorded:
+            raise InputError(f"--map must be of the form loss=my/odd/tag, not {given!r:.60}.")
+        found[curve] = recorded
+    return found
+
+
+def plain(words: str) -> str:
+    """Return the words with what a terminal would obey spelt out."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in words)
 
 
 def console() -> Console:

@@ -1,6 +1,7 @@
 """Name what is wrong with the learning rate of a run, from its record alone."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from surefoot.errors import InputError, LogError
@@ -13,7 +14,9 @@ THIN = 500
 """A diagnosis keeps the loss for drawing, thinned to this many points."""
 
 
-def diagnose(run: str | Path | RunLog) -> Diagnosis | list[Diagnosis]:
+def diagnose(
+    run: str | Path | RunLog, *, names: Mapping[str, str] | None = None
+) -> Diagnosis | list[Diagnosis]:
     """Name what is wrong with the learning rate of a run, or of each run in a folder.
 
     Looks at the loss and, where they were recorded, at the update/weight ratio and the lr. The
@@ -23,8 +26,10 @@ def diagnose(run: str | Path | RunLog) -> Diagnosis | list[Diagnosis]:
     proof.
 
     Args:
-        run: a run folder, a TensorBoard folder or event file, a CSV file, a :class:`RunLog`, or a
+        run: a run folder or any log that :func:`surefoot.read` reads, a :class:`RunLog`, or a
             folder that holds one or many of these.
+        names: which recorded name is which curve, where that is not recognised; see
+            :func:`surefoot.read`.
 
     Returns:
         One diagnosis; of a folder of many runs a list, one each. A run without a training loss, or
@@ -48,9 +53,9 @@ def diagnose(run: str | Path | RunLog) -> Diagnosis | list[Diagnosis]:
     path = Path(run)
     runs = find_runs(path) if path.is_dir() else ()
     if len(runs) <= 1:
-        return diagnose_log(read(runs[0] if runs else path))
-    names = [path.name if each == path else str(each.relative_to(path)) for each in runs]
-    logs = [read(each, name=name) for each, name in zip(runs, names, strict=True)]
+        return diagnose_log(read(runs[0] if runs else path, names=names))
+    called = [path.name if each == path else str(each.relative_to(path)) for each in runs]
+    logs = [read(each, name=name, names=names) for each, name in zip(runs, called, strict=True)]
     if not any("loss" in log for log in logs):
         raise LogError(f"None of the {len(logs)} runs in {str(path)!r} has a training loss.")
     return [diagnose_log(log) if "loss" in log else _not_judged(log) for log in logs]

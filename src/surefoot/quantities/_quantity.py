@@ -1,44 +1,51 @@
 """What every quantity is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import ClassVar
 
-import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-__all__ = ["Quantity", "parameters", "total_norm"]
+from surefoot.quantities._update import Part, Update
+
+__all__ = ["Quantity"]
+
+Numbers = Mapping[str, Tensor | float]
 
 
 class Quantity(ABC):
-    """Something measured around one ``optimizer.step()``.
+    """Something measured at updates of an optimizer.
 
-    Override :meth:`end`, and :meth:`begin` where the state before the step is needed. A value may
-    stay a tensor on its device: it is fetched later, together with others.
+    Override :meth:`measure`, which is called when the weights have moved. A number may stay a
+    tensor on its device: it comes to the host later, together with others, and what is recorded is
+    made of it there, by :meth:`values`.
     """
 
-    cadence: int | None = None
-    """Measure at every so many updates; None leaves it to the watch."""
+    needs: ClassVar[frozenset[Part]] = frozenset()
+    """Parts of the update that are looked at; the watch takes each once for all quantities.
 
-    def begin(self, optimizer: Optimizer) -> None:  # noqa: B027  most need nothing before the step
-        """Take what is needed before the parameters move; gradients are there."""
+    ``"loss"`` puts that of the update among the numbers that :meth:`values` gets; a quantity that
+    needs the ``"next_gradient"`` has :meth:`follow` called.
+    """
+
+    passes: ClassVar[int] = 0
+    """What it costs: how often all parameters are read or written, shared parts included."""
+
+    cadence: int | None = None
+    """Measured at every so many updates; None leaves it to the watch."""
+
+    summed: ClassVar[bool] = False
+    """Whether its tensors are sums over parameters, to be added over the ranks of a sharded model;
+    else they are the same on each."""
 
     @abstractmethod
-    def end(self, optimizer: Optimizer) -> Mapping[str, Tensor | float]:
-        """Return the values by name, after the parameters moved."""
+    def measure(self, update: Update) -> Mapping[str, Tensor | float]:
+        """Return numbers by name, once the weights have moved."""
 
+    def follow(self, update: Update) -> Mapping[str, Tensor | float]:  # noqa: ARG002
+        """Return more of them, of the next update, whose gradient is there by now."""
+        return {}
 
-def parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    """Yield the parameters that have a gradient, which are those that a step moves."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                yield parameter
-
-
-def total_norm(tensors: list[Tensor]) -> Tensor:
-    """Return the L2 norm of all the tensors together; 0 for none."""
-    if not tensors:
-        return torch.zeros(())
-    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
-    return torch.nn.utils.get_total_norm(dense)
+    def values(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
+        """Return what is recorded, by name, made of the numbers of one update on the host."""
+        return numbers

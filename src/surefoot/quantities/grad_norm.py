@@ -1,17 +1,18 @@
 """The norm of the gradient."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.optim import Optimizer
 
-from surefoot.quantities._quantity import Quantity, parameters, total_norm
+from surefoot.quantities._quantity import Quantity
+from surefoot.quantities._update import Update
 
 __all__ = ["GradNorm"]
 
 
 class GradNorm(Quantity):
-    r"""L2 norm of all gradients together, as the optimizer sees them (after clipping).
+    r"""L2 norm of all gradients together, as the optimizer gets them (unscaled, after clipping).
 
     .. math:: \|g\| = \sqrt{\textstyle\sum_p \|g_p\|_2^2}
 
@@ -20,18 +21,14 @@ class GradNorm(Quantity):
     before, in the first step of those that came.
     """
 
-    def begin(self, optimizer: Optimizer) -> None:
-        """Measure: the step itself may change gradients."""
-        self._gradients = _gradients(optimizer)
-        self._norm = total_norm(self._gradients)
+    needs = frozenset({"gradient"})
+    passes = 1
+    summed = True
 
-    def end(self, optimizer: Optimizer) -> Mapping[str, Tensor | float]:
-        """Return what was measured before the step."""
-        if not self._gradients:
-            self._norm = total_norm(_gradients(optimizer))
-        self._gradients = []
-        return {"grad_norm": self._norm}
+    def measure(self, update: Update) -> Mapping[str, Tensor | float]:
+        """Return its square."""
+        return {"squared": update.norm_squared("gradient")}
 
-
-def _gradients(optimizer: Optimizer) -> list[Tensor]:
-    return [p.grad.detach() for p in parameters(optimizer) if p.grad is not None]
+    def values(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the norm."""
+        return {"grad_norm": math.sqrt(numbers["squared"])}

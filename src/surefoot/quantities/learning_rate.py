@@ -3,19 +3,25 @@
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from surefoot.quantities._quantity import Quantity
+from surefoot.quantities._update import Update
 
 __all__ = ["LearningRate"]
 
 
 class LearningRate(Quantity):
-    """The lr that the update used: ``lr`` for the first group, ``lr/group1``, … for the others."""
+    """The lr that the update used: ``lr`` for the first group, ``lr/group1``, … for the others.
+
+    At each update; costs no pass over the parameters.
+    """
 
     cadence = 1
 
-    def end(self, optimizer: Optimizer) -> Mapping[str, Tensor | float]:
+    def measure(self, update: Update) -> Mapping[str, Tensor | float]:
         """Return the rates; the step does not change them."""
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
-        return {("lr" if i == 0 else f"lr/group{i}"): rate for i, rate in enumerate(rates)}
+        first, *others = update.optimizer.param_groups
+        rates = {"lr": first["lr"]}
+        for number, group in enumerate(others, 1):
+            rates[f"lr/group{number}"] = group["lr"]
+        return rates

@@ -1,11 +1,12 @@
 """How far an update moves the weights, relative to their size."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor
-from torch.optim import Optimizer
 
-from surefoot.quantities._quantity import Quantity, parameters, total_norm
+from surefoot.quantities._quantity import Quantity
+from surefoot.quantities._update import Update
 
 __all__ = ["UpdateRatio"]
 
@@ -17,21 +18,24 @@ class UpdateRatio(Quantity):
 
     Records ``update_ratio``, dimensionless; about 1e-3 to 1e-2 in healthy training that is under
     way, ten times that and more at the first updates from scratch, infinite where all weights were
-    0. Parameters without a gradient do not count. Costs a copy of the parameters and two passes
+    0. Parameters without a gradient do not count. Costs a copy of the parameters and four passes
     over them.
 
     Reference:
         Karpathy, CS231n notes, *Neural Networks Part 3*, 2015 (the rule of thumb 1e-3).
     """
 
-    def begin(self, optimizer: Optimizer) -> None:
-        """Copy the parameters: all, where the gradients are still to come, in a closure."""
-        every = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self._copies = [(p, p.detach().clone()) for p in list(parameters(optimizer)) or every]
+    needs = frozenset({"weight", "step"})
+    passes = 4
+    summed = True
 
-    def end(self, optimizer: Optimizer) -> Mapping[str, Tensor | float]:  # noqa: ARG002
-        """Return the ratio and drop the copy."""
-        moved = [(p, before) for p, before in self._copies if p.grad is not None]
-        self._copies = []
-        steps = total_norm([p.detach() - before for p, before in moved])
-        return {"update_ratio": steps / total_norm([before for _, before in moved])}
+    def measure(self, update: Update) -> Mapping[str, Tensor | float]:
+        """Return the squares of the distance and of the size before."""
+        return {"step": update.norm_squared("step"), "weight": update.norm_squared("weight")}
+
+    def values(self, numbers: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the ratio."""
+        step, weight = math.sqrt(numbers["step"]), math.sqrt(numbers["weight"])
+        if not weight:
+            return {"update_ratio": math.inf if step else math.nan}
+        return {"update_ratio": step / weight}

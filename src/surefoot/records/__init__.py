@@ -7,6 +7,7 @@ from surefoot.records.curve import Curve as Curve
 from surefoot.records.diagnosis import Diagnosis as Diagnosis
 from surefoot.records.diagnosis import Remedy as Remedy
 from surefoot.records.diagnosis import Verdict as Verdict
+from surefoot.records.export import save_log as save_log
 from surefoot.records.finding import Attempt as Attempt
 from surefoot.records.finding import Finding as Finding
 from surefoot.records.interaction import Cell as Cell
@@ -48,4 +49,5 @@ __all__ = [
     "Verdict",
     "find_runs",
     "read",
+    "save_log",
 ]

@@ -1,16 +1,25 @@
 """Open any log: find out by its content what it is, and read it."""
 
+import difflib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 from surefoot.errors import InputError, LogError
 from surefoot.records._store import DATABASE
 from surefoot.records._tags import canonical_names
+from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
 from surefoot.records.readers._csv import is_csv_log, looks_like_csv, read_csv
+from surefoot.records.readers._json import (
+    is_json_log,
+    looks_like_json,
+    read_json,
+    read_trainer_state,
+)
+from surefoot.records.readers._mlflow import is_mlflow_run, read_mlflow
 from surefoot.records.readers._surefoot import read_surefoot
 from surefoot.records.readers._tensorboard import (
     event_files,
@@ -18,26 +27,39 @@ from surefoot.records.readers._tensorboard import (
     looks_like_events,
     read_tensorboard,
 )
+from surefoot.records.readers._wandb import looks_like_wandb, read_wandb, wandb_file
 from surefoot.records.run_log import RunLog
 
 __all__ = ["find_runs", "read"]
 
 METRICS = "metrics.csv"
+TRAINER_STATE = "trainer_state.json"
 ALLOWED = (
-    f"a Surefoot run ({DATABASE}), a TensorBoard folder or file (events.out.tfevents.*), or a CSV "
-    f"file with a header (a folder may hold it as {METRICS})"
+    f"a Surefoot run ({DATABASE}), a TensorBoard folder or file (events.out.tfevents.*), a W&B run "
+    f"(run-*.wandb), an MLflow run (meta.yaml and metrics/), Hugging Face's {TRAINER_STATE}, a "
+    "Keras History as JSON, JSON lines, or a CSV file with a header (a folder may hold it as "
+    f"{METRICS})"
 )
 _SQLITE = b"SQLite format 3\0"
 _DEPTH = 12
+_FILES = {".csv": is_csv_log, ".jsonl": is_json_log, ".ndjson": is_json_log, ".json": is_json_log}
+"""Files that are runs by themselves, by their ending, where they hold a log."""
 
 
-def read(path: str | os.PathLike[str], *, name: str | None = None) -> RunLog:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    names: Mapping[str, str] | None = None,
+) -> RunLog:
     r"""Read the log of one run, finished or still being written.
 
     Args:
-        path: the folder of a run, its ``run.sqlite``, a folder with TensorBoard event files or
-            one such file, a ``.csv`` file or a folder with a ``metrics.csv``.
+        path: a run of Surefoot, TensorBoard, W&B (offline), MLflow (files), Lightning, Keras or
+            Hugging Face: its folder or file; or any CSV or JSON lines.
         name: what to call the run; None takes it from the path.
+        names: which recorded name is which curve, ``{"loss": "my/odd/tag"}``, where it is not
+            recognised, or wrongly.
 
     Returns:
         The curves under canonical names where those are recognised (``train/loss`` is ``loss``);
@@ -45,6 +67,7 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> RunLog:
 
     Raises:
         LogError: there is nothing, it is of no known kind, or it is damaged.
+        InputError: ``names`` holds a name that was not recorded.
 
     Example:
         >>> import tempfile
@@ -61,13 +84,13 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> RunLog:
         curves, tags, notes = parts()
     except OSError as error:
         raise LogError(f"{place} cannot be read: {error.strerror or error}.") from None
-    chosen = canonical_names(curves)
+    chosen = {**canonical_names(curves), **_mapped(names or {}, curves)}
     renamed = {recorded: canonical for canonical, recorded in chosen.items()}
-    names = {canonical: recorded for canonical, recorded in chosen.items() if canonical != recorded}
+    told = {canonical: recorded for canonical, recorded in chosen.items() if canonical != recorded}
     return RunLog(
         name=_run_name(place) if name is None else name,
         curves={renamed.get(recorded, recorded): curve for recorded, curve in curves.items()},
-        tags={**tags, "names": names} if names else tags,
+        tags={**tags, "names": told} if told else tags,
         source=str(path),
         notes=tuple(notes),
     )
@@ -76,9 +99,10 @@ def read(path: str | os.PathLike[str], *, name: str | None = None) -> RunLog:
 def find_runs(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Return every run in and below a folder, sorted.
 
-    A folder with a ``run.sqlite``, with TensorBoard event files or with a ``metrics.csv`` is one
-    run. Elsewhere each CSV file is one whose header has a step column or a loss. Hidden folders
-    and folders that cannot be read are passed over; links are followed once.
+    A folder is one run if it holds a ``run.sqlite``, TensorBoard event files, a ``run-*.wandb``, a
+    ``metrics.csv``, a ``trainer_state.json`` (checkpoints of one training are one run) or is a run
+    of MLflow's file store. Elsewhere each CSV or JSON file is one that holds a step or a loss.
+    Hidden folders and folders that cannot be read are passed over; links are followed once.
 
     Args:
         path: a folder; the path of one file is returned as it is.
@@ -90,6 +114,19 @@ def find_runs(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     if not place.is_dir():
         return (place,)
     return tuple(sorted(_walk(place, set(), _DEPTH)))
+
+
+def _mapped(names: Mapping[str, str], curves: Mapping[str, Curve]) -> dict[str, str]:
+    """Return ``names`` if these were recorded."""
+    for canonical, recorded in names.items():
+        if recorded not in curves:
+            near = difflib.get_close_matches(str(recorded), curves, n=3, cutoff=0.3)
+            listed = ", ".join(repr(each)[:60] for each in (near or list(curves)[:10]))
+            raise InputError(
+                f"names: there is no {recorded!r:.60} to be taken as {canonical!r:.60}; there is "
+                f"{listed or 'nothing'}."
+            )
+    return dict(names)
 
 
 def _existing(path: object) -> Path:
@@ -116,19 +153,32 @@ def _run_name(place: Path) -> str:
         return full.name or str(full)
     return (
         full.parent.name
-        if full.name in (DATABASE, METRICS) or is_event_file_name(full.name)
+        if full.name in (DATABASE, METRICS, TRAINER_STATE) or is_event_file_name(full.name)
         else full.stem
     )
 
 
-def _folder_reader(folder: Path) -> Callable[[], Parts]:
+def _reader_in(folder: Path) -> Callable[[], Parts] | None:
+    """Return what reads the folder as one run, or None if it is not one."""
     if (folder / DATABASE).exists():
         return lambda: read_surefoot(folder / DATABASE)
-    events = event_files(folder)
-    if events:
+    if events := event_files(folder):
         return lambda: read_tensorboard(events)
+    if (offline := wandb_file(folder)) is not None:
+        return lambda: read_wandb(offline)
     if (folder / METRICS).is_file():
         return lambda: read_csv(folder / METRICS)
+    if (state := _trainer_state(folder)) is not None:
+        return lambda: read_trainer_state(state)
+    if is_mlflow_run(folder):
+        return lambda: read_mlflow(folder)
+    return None
+
+
+def _folder_reader(folder: Path) -> Callable[[], Parts]:
+    reader = _reader_in(folder)
+    if reader is not None:
+        return reader
     below = find_runs(folder)
     hint = (
         f"It holds {len(below)} below: read one of them, such as {below[0]}"
@@ -149,28 +199,48 @@ def _file_reader(file: Path) -> Callable[[], Parts]:
         return lambda: read_surefoot(file)
     if is_event_file_name(file.name) or looks_like_events(head):
         return lambda: read_tensorboard([file])
+    if looks_like_wandb(head):
+        return lambda: read_wandb(file)
+    if looks_like_json(head) and file.suffix.lower() not in (".csv", ".tsv"):
+        return lambda: read_json(file)
     if looks_like_csv(file, head):
         return lambda: read_csv(file)
     raise LogError(f"{file} is of no kind that Surefoot reads; a log is {ALLOWED}.")
+
+
+def _trainer_state(folder: Path) -> Path | None:
+    """Return the state of Hugging Face's Trainer with the longest history, or None."""
+    own = folder / TRAINER_STATE
+    if own.is_file():
+        return own
+    kept = [
+        (int(number), state)
+        for state in folder.glob(f"checkpoint-*/{TRAINER_STATE}")
+        if (number := state.parent.name.rpartition("-")[2]).isdecimal() and len(number) < 19
+    ]
+    return max(kept)[1] if kept else None
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Path]:
     try:
         status = folder.stat()
         entries = sorted(folder.iterdir(), key=lambda entry: (entry.is_symlink(), entry.name))
+        key = (status.st_dev, status.st_ino)
+        if key in seen or not depth:
+            return
+        seen.add(key)
+        is_run = _reader_in(folder) is not None
     except OSError:
         return
-    key = (status.st_dev, status.st_ino)
-    if key in seen or not depth:
-        return
-    seen.add(key)
-    names = {entry.name for entry in entries}
-    if names & {DATABASE, METRICS} or any(is_event_file_name(name) for name in names):
+    if is_run:
         yield folder
     else:
-        yield from (
-            entry for entry in entries if entry.suffix.lower() == ".csv" and is_csv_log(entry)
-        )
+        for entry in entries:
+            holds_log = _FILES.get(entry.suffix.lower())
+            if holds_log is not None and entry.is_file() and holds_log(entry):
+                yield entry
+    inside = _trainer_state(folder) is not None or is_mlflow_run(folder)
     for entry in entries:
-        if not entry.name.startswith(".") and entry.is_dir():
+        own = is_run and inside and (entry.name.startswith("checkpoint-") or is_mlflow_run(folder))
+        if not entry.name.startswith(".") and entry.is_dir() and not own:
             yield from _walk(entry, seen, depth - 1)

@@ -10,7 +10,7 @@ CANONICAL = ("loss", "validation_loss", "lr", "grad_norm", "update_ratio")
 # What a name must hold, after "-", ".", ":" and spaces have become "_".
 _MEANING = {
     "lr": re.compile(r"lr|learning_?rate"),
-    "grad_norm": re.compile(r"grad(?:ient)?s?(?:_l?2)?_?norm"),
+    "grad_norm": re.compile(r"grad(?:ient)?s?(?:_l?2)?[_/]?norm"),
     "update_ratio": re.compile(r"update_ratio"),
     "loss": re.compile(r"loss(?:es)?"),
 }
@@ -27,8 +27,10 @@ _VALIDATION = {
 _FILLER = {
     **dict.fromkeys(("step", "batch", "total", "global", "mean", "avg", "average"), 1),
     **dict.fromkeys(("metrics", "metric", "scalars"), 1),
+    "lm": 2,
     "epoch": 3,
 }
+_OPTIMIZER = {"optim", "optimizer", "optimizers", "opt"}
 _GROUP = {"group", "param", "params", "pg", "groups"}
 # Lightning's monitor: lr-AdamW, lr-AdamW-1, lr-AdamW/pg2 (but not lr-AdamW-momentum).
 _MONITOR = re.compile(r"lr-[A-Z][A-Za-z0-9]*(?:-\d+)?(?:/pg(?P<group>\d+))?")
@@ -81,6 +83,8 @@ def _with_rest(canonical: str, rest: list[str]) -> tuple[str, int] | None:
     for word in rest:
         if word in _FILLER:
             distance += _FILLER[word]
+        elif canonical == "lr" and word in _OPTIMIZER:
+            distance += 1
         elif canonical == "lr" and (word in _GROUP or word.isdecimal()):
             distance += 10 + (min(int(word), 10**6) if word.isdecimal() else 0)
         elif word not in _TRAIN and word not in _VALIDATION:

@@ -1,6 +1,5 @@
 """A curve: one measured quantity over the updates at which it was measured."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -68,19 +67,32 @@ class Curve(Record):
         size = len(self)
         if size <= points:
             return self
-        edges = np.linspace(0, size, max(points // 2, 1) + 1).astype(int)
-        keep = {0, size - 1}
-        for start, stop in itertools.pairwise(edges):
-            bucket = self.values[start:stop]
-            finite = np.flatnonzero(np.isfinite(bucket))
-            broken = np.flatnonzero(~np.isfinite(bucket))
-            if finite.size:
-                keep.add(int(start + finite[np.argmin(bucket[finite])]))
-                keep.add(int(start + finite[np.argmax(bucket[finite])]))
-            if broken.size:
-                keep.add(int(start + broken[0]))
-        chosen = np.array(sorted(keep))
-        return Curve(self.steps[chosen], self.values[chosen])
+        width = -(-size // max(points // 2, 1))
+        padded = np.full(-(-size // width) * width, np.nan)
+        padded[:size] = self.values
+        buckets = padded.reshape(-1, width)
+        finite = np.isfinite(buckets)
+        broken = ~finite
+        broken.reshape(-1)[size:] = False
+        keep = np.zeros(padded.shape, dtype=bool)
+        starts = np.arange(0, len(padded), width)
+        least, most = buckets, buckets
+        if not finite.all():
+            least, most = np.where(finite, buckets, np.inf), np.where(finite, buckets, -np.inf)
+        for chosen, there in (
+            (least.argmin(axis=1), finite),
+            (most.argmax(axis=1), finite),
+            (broken.argmax(axis=1), broken),
+        ):
+            keep[(starts + chosen)[there.any(axis=1)]] = True
+        keep[[0, size - 1]] = True
+        at = np.flatnonzero(keep)
+        return Curve(self.steps[at], self.values[at])
+
+    def between(self, start: float = -np.inf, stop: float = np.inf) -> "Curve":
+        """Return the points at steps from ``start`` on and before ``stop``."""
+        inside = (self.steps >= start) & (self.steps < stop)
+        return Curve(self.steps[inside], self.values[inside])
 
     def __len__(self) -> int:
         return len(self.values)

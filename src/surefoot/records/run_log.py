@@ -1,8 +1,8 @@
 """One run as columns: what every reader returns and every rule looks at."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class RunLog(Record):
         >>> log.names, log.last_step, "lr" in log
         (('loss', 'accuracy'), 1, False)
         >>> step, value = log["loss"]
+        >>> log[1:]["loss"].to_dict()
+        {'steps': [1.0], 'values': [1.0]}
         >>> log["lr"]
         Traceback (most recent call last):
             ...
@@ -88,7 +90,27 @@ class RunLog(Record):
                     return self.curves.get(canonical)
         return None
 
-    def __getitem__(self, name: str) -> Curve:
+    def between(self, start: float | None = None, stop: float | None = None) -> "RunLog":
+        """Return the run at steps from ``start`` on and before ``stop``; also ``log[100:200]``."""
+        low, high = -np.inf if start is None else start, np.inf if stop is None else stop
+        curves = {name: curve.between(low, high) for name, curve in self.curves.items()}
+        return replace(self, curves=curves)
+
+    def thin(self, points: int = 1000) -> "RunLog":
+        """Return the run with at most about ``points`` points of each curve; spikes survive."""
+        return replace(self, curves={name: each.thin(points) for name, each in self.curves.items()})
+
+    @overload
+    def __getitem__(self, name: str) -> Curve: ...
+
+    @overload
+    def __getitem__(self, name: slice) -> "RunLog": ...
+
+    def __getitem__(self, name: str | slice) -> "Curve | RunLog":
+        if isinstance(name, slice):
+            if name.step is not None:
+                raise InputError("A slice of a run has a start and a stop only; see RunLog.thin.")
+            return self.between(name.start, name.stop)
         curve = self.get(name)
         if curve is None:
             has = f"it has {', '.join(self.names)}" if self.curves else "it is empty"

@@ -129,6 +129,29 @@ class RunWriter:
             if self._pending >= self._flush_values or monotonic() >= self._flush_at:
                 self._write()
 
+    def add_row(self, step: int, values: Mapping[str, float]) -> None:
+        """Record values of several curves at one step; as :meth:`add` does, and quicker.
+
+        Args:
+            step: the update, counted from 0.
+            values: floats by the name of their curve.
+
+        Raises:
+            InputError: an argument is of another type.
+            StateError: the writer is closed.
+        """
+        with self._lock:
+            columns = self._columns
+            for name, value in values.items():
+                column = columns.get(name) or self._column(name)
+                number = value if type(value) is float else _checked(name, step, value)
+                try:
+                    column[0].append(step)
+                except (OverflowError, TypeError):
+                    raise _refused(name, step, value) from None
+                column[1].append(number)
+            self._gathered(len(values))
+
     def add_many(self, name: str, steps: ArrayLike, values: ArrayLike) -> None:
         """Record n values at once.
 
@@ -293,6 +316,13 @@ class RunWriter:
         except sqlite3.Error as error:
             return str(error)
         return None
+
+
+def _checked(name: object, step: object, value: object) -> float:
+    try:
+        return _number(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise _refused(name, step, value) from None
 
 
 def _number(value: object) -> float:

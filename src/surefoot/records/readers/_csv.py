@@ -13,11 +13,10 @@ from surefoot.errors import LogError
 from surefoot.records._tags import canonical_names
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
+from surefoot.records.readers._steps import EPOCH, plain, step_name, told_apart
 
 __all__ = ["is_csv_log", "looks_like_csv", "read_csv"]
 
-# What a step column may be called, best first; the last one counts epochs.
-_STEPS = ("step", "global_step", "update", "updates", "iteration", "iter", "batch", "epoch")
 _DELIMITERS = ",;\t"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SUFFIXES = {".csv", ".tsv"}
@@ -40,7 +39,7 @@ def is_csv_log(file: Path) -> bool:
             header = _header(file, stream.readline(1 << 16))[1]
     except (OSError, LogError):
         return False
-    return _step_column(header) is not None or bool(canonical_names(header))
+    return step_name(header) is not None or bool(canonical_names(header))
 
 
 def read_csv(file: Path) -> Parts:
@@ -105,7 +104,8 @@ class _Column:
 def _read(file: Path, lines: _Lines) -> Parts:
     text = iter(lines)
     delimiter, header = _header(file, next(text, ""))
-    step_at = _step_column(header)
+    called = step_name(header)
+    step_at = None if called is None else header.index(called)
     columns = [_Column(name) for name in _distinct(header)]
     live = [(at, column) for at, column in enumerate(columns) if at != step_at]
     notes: list[str] = []
@@ -143,11 +143,7 @@ def _parts(
         for column in columns
         if column.text is not None
     ]
-    curves = {
-        column.name: Curve(column.steps, column.values)
-        for column in columns
-        if column.text is None and column.values
-    }
+    curves = told_apart(_exported(columns, notes), notes)
     if not curves and any(column.text is not None for column in columns):
         raise LogError(
             f"{file} has no column of numbers beside the step: {', '.join(header)[:200]}. Give a "
@@ -157,10 +153,29 @@ def _parts(
     if step_at is None:
         notes.append("No column is called step: the rows were counted from 0.")
         tags["step_unit"] = "row"
-    elif _plain(header[step_at]) == "epoch":
+    elif plain(header[step_at]) == EPOCH:
         notes.append("The only step column is the epoch.")
-        tags["step_unit"] = "epoch"
+        tags["step_unit"] = EPOCH
     return Parts(curves, dict(tags), notes)
+
+
+def _exported(columns: list[_Column], notes: list[str]) -> dict[str, Curve]:
+    """Return the curves of the columns; W&B exports ``run - metric`` and its extremes."""
+    names = {column.name for column in columns}
+    curves = {
+        column.name: Curve(column.steps, column.values)
+        for column in columns
+        if column.text is None
+        and column.values
+        and not (column.name.endswith(("__MIN", "__MAX")) and column.name[:-5] in names)
+    }
+    runs = list(dict.fromkeys(name.rpartition(" - ")[0] for name in curves if " - " in name))
+    if len(runs) > 1:
+        notes.append(
+            f"The columns are those of {len(runs)} runs ({', '.join(runs)[:200]}): of names that "
+            "mean the same the first one counts. Export one run, or choose its columns by name."
+        )
+    return curves
 
 
 def _header(file: Path, line: str) -> tuple[str, list[str]]:
@@ -188,16 +203,6 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _plain(name: str) -> str:
-    """Return the last word of a name: ``trainer/global_step`` is ``global_step``."""
-    return name.rpartition("/")[2].strip().lower().strip("_")
-
-
-def _step_column(header: list[str]) -> int | None:
-    names = [_plain(name) for name in header]
-    return next((names.index(step) for step in _STEPS if step in names), None)
 
 
 def _distinct(header: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,10 @@ from surefoot.records.curve import Curve
 __all__ = ["Session", "joined", "limits"]
 
 # (limit, steps, values): only what stands below the step ``limit`` counts.
-Session = tuple[float, NDArray[np.int64], NDArray[np.float64]]
+Session = tuple[float, NDArray[Any], NDArray[np.float64]]
 
 
-def limits(starts: Sequence[int]) -> list[float]:
+def limits(starts: Sequence[float]) -> list[float]:
     """Return for each session the least step at which a later one started.
 
     Example:

@@ -42,6 +42,8 @@ def read_surefoot(path: Path) -> Parts:
         except EmptyStoreError:
             if not left:
                 raise
+        except UnicodeDecodeError as error:
+            raise _unreadable(path, error) from None
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _READ_ONLY:
@@ -62,7 +64,7 @@ def _read_copy(path: Path) -> Parts:
             if log.exists():
                 shutil.copyfile(log, copy.with_name(log.name))
             return _read(copy)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
         raise _unreadable(path, error) from None
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surefoot.errors import LogError
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
+from surefoot.records.readers._alike import taken_apart
 from surefoot.records.readers._crc import masked_crc, masked_crcs
-from surefoot.records.readers._protobuf import BYTES, FIXED32, VARINT, fields, signed, varint
+from surefoot.records.readers._protobuf import BYTES, FIXED32, VARINT, fields, signed
 from surefoot.records.readers._sessions import Session, joined, limits
 from surefoot.records.readers._tensor import tensor_scalar
 
@@ -32,6 +34,8 @@ _FRAME = _HEADER.size + _TAIL.size
 _FLOAT = struct.Struct("<f")
 _FLOAT_KEY = b"\x15"  # Value.simple_value: field 2, four bytes
 _START = 1  # SessionLog.status
+_LENGTHS = 10_000
+"""Possible lengths in a chunk without a record above which it is given up."""
 
 
 def is_event_file_name(name: str) -> bool:
@@ -69,10 +73,9 @@ def read_tensorboard(files: list[Path]) -> Parts:
     for file in files:
         damaged = 0
         with file.open("rb") as stream:
-            for record in _records(stream, file.name, notes):
-                records += 1
-                if record is None or not scalars.take(record):
-                    damaged += 1
+            for data, ranges, wrong in _chunks(stream, file.name, notes):
+                records += len(ranges) + wrong
+                damaged += wrong + scalars.take_all(data, ranges)
         if damaged:
             notes.append(
                 f"{file.name}: skipped {damaged} damaged record{'s' if damaged > 1 else ''}."
@@ -86,19 +89,23 @@ def read_tensorboard(files: list[Path]) -> Parts:
     return Parts(scalars.curves(), {}, notes)
 
 
-def _records(stream: BufferedReader, name: str, notes: list[str]) -> Iterator[bytes | None]:
-    """Yield the data of each record, None for a damaged one; stop where no record can be found.
+def _chunks(
+    stream: BufferedReader, name: str, notes: list[str]
+) -> Iterator[tuple[bytes, list[tuple[int, int]], int]]:
+    """Yield bytes, where in them the data of whole records lie, and how many more are damaged.
 
-    A record that is cut off by the end of the file is normal: somebody is writing it.
+    A record that is cut off by the end of the file is normal: somebody is writing it. Where a
+    length is damaged, the next header whose check fits is looked for.
     """
     left = os.fstat(stream.fileno()).st_size
     lengths: dict[int, int] = {}  # length → its masked CRC; there are few different ones
     data = b""
     missing = 0  # bytes of the record that the last chunk cut off
+    skipped, lost = 0, False
     while left and missing <= left:
         more = stream.read(min(left, max(_CHUNK, missing)))
         if not more:
-            return
+            break
         data += more
         left -= len(more)
         ranges: list[tuple[int, int]] = []
@@ -108,26 +115,56 @@ def _records(stream: BufferedReader, name: str, notes: list[str]) -> Iterator[by
             if length not in lengths:
                 lengths[length] = masked_crc(data[position : position + 8])
             if lengths[length] != check:
-                yield from _checked(data, ranges)
-                rest = left + len(data) - position
-                notes.append(f"{name}: stopped at a damaged record, {rest} bytes before its end.")
-                return
+                found = _next_header(data, position + 1)
+                skipped += found - position
+                position = found
+                lost = True
+                continue
+            lost = False
             missing = length + _FRAME - (len(data) - position)
             if missing > 0:
                 break
             start = position + _HEADER.size
             ranges.append((start, start + length))
             position += length + _FRAME
-        yield from _checked(data, ranges)
+        good = _checked(data, ranges)
+        yield data, good, sum(stop > start for start, stop in ranges) - len(good)
         data = data[position:]
+    skipped += len(data) if lost else 0
+    if skipped:
+        notes.append(f"{name}: skipped {skipped} bytes that are no record.")
 
 
-def _checked(data: bytes, ranges: list[tuple[int, int]]) -> Iterator[bytes | None]:
+def _next_header(data: bytes, position: int) -> int:
+    """Return where a header with a check that fits begins, else where one cut off may begin."""
+    end = len(data) - _HEADER.size + 1
+    if position >= end:
+        return end
+    raw = np.frombuffer(data, np.uint8, offset=position).astype(np.uint32)
+    size = end - position
+
+    def number(first: int) -> NDArray[np.uint32]:
+        found = raw[first : first + size].copy()
+        for byte in range(1, 4):
+            found |= raw[first + byte : first + byte + size] << (8 * byte)
+        return found
+
+    likely = np.flatnonzero(number(4) == 0)  # no record has 4 GiB
+    lengths, which = np.unique(number(0)[likely], return_inverse=True)
+    if len(lengths) > _LENGTHS:
+        return end
+    checks = np.array([masked_crc(int(each).to_bytes(8, "little")) for each in lengths], np.uint32)
+    fits = np.flatnonzero(checks[which] == number(8)[likely])
+    return position + int(likely[fits[0]]) if len(fits) else end
+
+
+def _checked(data: bytes, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return those ranges whose data are what their check says; empty ones are left out."""
     ranges = [(start, stop) for start, stop in ranges if stop > start]
     if not ranges:
-        return
-    for (start, stop), crc in zip(ranges, masked_crcs(data, ranges), strict=True):
-        yield data[start:stop] if _TAIL.unpack_from(data, stop)[0] == crc else None
+        return []
+    found = zip(ranges, masked_crcs(data, ranges), strict=True)
+    return [each for each, crc in found if _TAIL.unpack_from(data, each[1])[0] == crc]
 
 
 _Column = tuple["array[int]", "array[float]"]
@@ -139,23 +176,34 @@ class _Scalars:
 
     def __init__(self) -> None:
         self._columns: _Columns = {}
-        # Summaries of one plain scalar differ in their last four bytes only: what stands before
-        # those → the columns of the tag.
-        self._known: dict[bytes, _Column] = {}
         self._plugins: dict[bytes, bytes] = {}
         # The step at which each session started, and what it recorded; the last one is going on.
         self._sessions: list[tuple[int, _Columns]] = [(0, self._columns)]
 
+    def take_all(self, data: bytes, ranges: list[tuple[int, int]]) -> int:
+        """Take the scalars of the events in these ranges; return how many are no messages."""
+        alike = taken_apart(data, ranges)
+        of_kind = [_tag(summary) for summary in alike.summaries]
+        tags = list(dict.fromkeys(tag for tag in of_kind if tag is not None))
+        # Which tag each record has; −1 for those that are taken one by one.
+        which = np.array([-1 if tag is None else tags.index(tag) for tag in of_kind] + [-1])
+        which = which[alike.kind]
+        wrong = begun = 0
+        for at in [*np.flatnonzero(which < 0).tolist(), len(ranges)]:
+            several: list[int] = np.unique(which[begun:at]).tolist() if begun < at else []
+            for number in several:
+                chosen = begun + np.flatnonzero(which[begun:at] == number)
+                steps, values = self._column(tags[number])
+                steps.frombytes(alike.step[chosen].tobytes())
+                values.frombytes(alike.value[chosen].tobytes())
+            begun = at + 1
+            if at < len(ranges):
+                wrong += not self.take(data[slice(*ranges[at])])
+        return wrong
+
     def take(self, event: bytes) -> bool:
         """Take the scalars of one event; False if it is no message."""
         try:
-            if event[:1] == b"\x09" and event[9:10] == b"\x10":  # wall_time, step, then the summary
-                step, position = varint(event, 10)
-                column = self._known.get(event[position:-4]) or self._learn(event[position:])
-                if column is not None:
-                    column[0].append(signed(step))
-                    column[1].append(_FLOAT.unpack_from(event, len(event) - 4)[0])
-                    return True
             self._take_event(event)
         except (ValueError, IndexError):
             return False
@@ -174,24 +222,6 @@ class _Scalars:
     def _column(self, tag: bytes) -> _Column:
         name = tag.decode("utf-8", "replace")
         return self._columns.setdefault(name, (array("q"), array("d")))
-
-    def _learn(self, rest: bytes) -> _Column | None:
-        """Return the columns if ``rest`` is one summary of one plain scalar, and remember it."""
-        if rest[-5:-4] != _FLOAT_KEY:
-            return None
-        layout = [(5, BYTES), (1, BYTES)]
-        message: int | bytes = rest
-        for expected in layout:
-            found = list(fields(cast("bytes", message)))
-            if [field[:2] for field in found] != [expected]:
-                return None
-            message = found[0][2]
-        found = list(fields(cast("bytes", message)))
-        if [field[:2] for field in found] != [(1, BYTES), (2, FIXED32)]:
-            return None
-        column = self._column(cast("bytes", found[0][2]))
-        self._known[rest[:-4]] = column
-        return column
 
     def _take_event(self, event: bytes) -> None:
         step = 0
@@ -215,7 +245,7 @@ class _Scalars:
         """Begin a session: what earlier ones recorded at ``step`` and later is void."""
         start, columns = self._sessions[-1]
         if columns:
-            self._columns, self._known = {}, {}
+            self._columns = {}
             self._sessions.append((step, self._columns))
         else:
             self._sessions[-1] = min(start, step), columns
@@ -236,6 +266,25 @@ class _Scalars:
             steps, values = self._column(tag)
             steps.append(step)
             values.append(scalar)
+
+
+def _tag(summary: bytes) -> bytes | None:
+    """Return the tag if this, with a value after it, is one summary of one plain scalar."""
+    if summary[-1:] != _FLOAT_KEY:
+        return None
+    message: int | bytes = summary + bytes(_FLOAT.size)
+    try:
+        for expected in ((5, BYTES), (1, BYTES)):
+            found = list(fields(cast("bytes", message)))
+            if [field[:2] for field in found] != [expected]:
+                return None
+            message = found[0][2]
+        found = list(fields(cast("bytes", message)))
+    except (ValueError, IndexError):
+        return None
+    if [field[:2] for field in found] != [(1, BYTES), (2, FIXED32)]:
+        return None
+    return cast("bytes", found[0][2])
 
 
 def _plugin(metadata: bytes) -> bytes:
