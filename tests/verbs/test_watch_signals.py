@@ -40,6 +40,10 @@ def test_alpha_tells_where_the_steps_end(lr, alpha, tmp_path):
     assert log["alpha"].steps.tolist() == [1, 3, 5, 7]
     found = log["alpha"].values
     assert found[0] == pytest.approx(alpha)
+    with sf.watch(weight, optimizer, to=tmp_path / "each", every=1) as watch:
+        for _ in range(9):
+            watch.step(descend(weight, optimizer))
+    assert sf.read(tmp_path / "each")["alpha"].steps.tolist() == list(range(1, 9))
     for name, sign in (("slope_before", -1), ("slope_after", -1 if lr < 1 else 1)):
         assert all(sign * each >= 0 for each in log[name].values)
 

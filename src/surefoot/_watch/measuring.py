@@ -219,7 +219,8 @@ class Measuring:
             update.end()
             for quantity in self._due:
                 if update.has(quantity.needs):
-                    self._measured[quantity] = quantity.measure(update)
+                    followed = self._measured.get(quantity, {})  # numbers of the update before
+                    self._measured[quantity] = {**followed, **quantity.measure(update)}
                     if "next_gradient" in quantity.needs:
                         self._ended = update
                         self._waiting.append(quantity)
