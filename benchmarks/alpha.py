@@ -2,7 +2,7 @@
 
 Four tasks, 400 updates of batches of 32, two seeds; the best rate comes from a grid of two per
 decade, faults are relative to it. α̂ is the ratio of the sums of the slopes over the last three
-quarters of a run (of the last half where the rate jumps in the middle). `python benchmarks/alpha.py`
+quarters of a run (of the last half where the rate jumps half-way). `python benchmarks/alpha.py`
 """
 
 import math
