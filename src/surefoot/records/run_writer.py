@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from surefoot._base.checks import count, number
 from surefoot._base.codec import dump_json
 from surefoot.errors import InputError, StateError
+from surefoot.records._snapshots import Snapshots, on_network
 from surefoot.records._store import begin, claim, reopen
 
 __all__ = ["RunWriter"]
@@ -34,7 +35,9 @@ class RunWriter:
     Values go into memory and, every ``flush_values`` values or ``flush_seconds`` seconds, into
     the database in one transaction. A process that is killed loses what came after the last
     flush and nothing else. When the database fails (a full disk), one RuntimeWarning is given,
-    further values are dropped and the training goes on. Two writers must not share one run.
+    further values are dropped and the training goes on. Two writers must not share one run. Where
+    the folder is on a network file system the database is on a local disk, and every ten seconds,
+    with :meth:`flush` and at the end a whole copy is put into the folder, for other hosts to read.
 
     Args:
         path: the folder of the run. When it holds a run already, a numbered sibling is made:
@@ -78,12 +81,20 @@ class RunWriter:
         self._columns: dict[str, tuple[array[int], array[float]]] = {}
         self._pending = 0
         self._failed: str | None = None
+        self._unpublished: str | None = None  # why the newest copy is not in the folder
         self._closed = False
         self._lock = RLock()  # a signal handler may close us in the middle of an add
         self._process = os.getpid()
         wanted = Path(path)
         self.path = wanted if resume else claim(wanted)
-        self._connection = reopen(self.path) if resume else begin(self.path)
+        self._snapshots = Snapshots(self.path) if on_network(self.path) else None
+        place = self.path if self._snapshots is None else self._snapshots.local
+        try:
+            self._connection = reopen(place) if resume else begin(place)
+        except BaseException:
+            if self._snapshots is not None:
+                self._snapshots.close()
+            raise
         (self._session,) = self._connection.execute(
             "SELECT 1 + coalesce(max(session), -1) FROM blocks"
         ).fetchone()
@@ -200,7 +211,7 @@ class RunWriter:
         """
         with self._lock:
             self._check_open()
-            self._write()
+            self._write(publish=True)
 
     def close(self) -> None:
         """Flush and close; the run is then one plain file. Closing twice does nothing."""
@@ -210,7 +221,7 @@ class RunWriter:
             self._closed = True
             atexit.unregister(self.close)
             try:
-                self._write()
+                self._write(publish=True)
             finally:
                 self._columns = {}
                 with suppress(sqlite3.Error):  # a reader has it open: it stays in WAL mode
@@ -218,6 +229,8 @@ class RunWriter:
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                     self._connection.execute("PRAGMA journal_mode = DELETE")
                 self._connection.close()
+                if self._snapshots is not None and not self._unpublished:
+                    self._snapshots.close()
 
     def forget(self, first: int) -> None:
         """Drop what was recorded at or after the step ``first``, of every curve.
@@ -271,7 +284,7 @@ class RunWriter:
             _text("The name of a curve", name), (array("q"), array("d"))
         )
 
-    def _write(self) -> None:
+    def _write(self, *, publish: bool = False) -> None:
         """Write and forget what was gathered. The lock is held, or nobody else is there yet."""
         if self._process != os.getpid():
             raise StateError(
@@ -285,6 +298,8 @@ class RunWriter:
             written = len(values)  # a step whose value is just coming stays
             del steps[:written], values[:written]
         self._pending = 0
+        if self._snapshots is not None and not self._failed:
+            self._publish(self._snapshots, now=publish)
         if failure:
             self._failed = failure
             warnings.warn(
@@ -292,6 +307,19 @@ class RunWriter:
                 "from here on is not recorded. Make room or choose another folder.",
                 RuntimeWarning,
                 stacklevel=3,
+            )
+
+    def _publish(self, snapshots: Snapshots, *, now: bool) -> None:
+        """Put a copy into the folder; where that fails, warn once and try again the next time."""
+        before = self._unpublished
+        wrong = snapshots.publish(self._connection, now=now or before is not None)
+        self._unpublished = wrong
+        if wrong and not before:
+            warnings.warn(
+                f"{self.path} is out of reach: {wrong}. Recording goes on in {snapshots.local}, "
+                "which is kept if it stays so.",
+                RuntimeWarning,
+                stacklevel=4,
             )
 
     def _commit(self) -> str | None:
