@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from surefoot.errors import InputError
-from surefoot.records import Curve, RunLog
+from surefoot.records import Curve, RunLog, RunWriter, read
 from surefoot.records._tags import canonical_names
 
 LOSS = Curve([0, 1, 5], [3.0, 2.0, float("nan")])
@@ -195,3 +195,21 @@ def test_other_names_are_left_alone(name):
 )
 def test_the_most_exact_name_wins(names, winner):
     assert list(canonical_names(names).items()) == list(winner.items())
+
+
+def test_the_curves_of_a_run_are_made_when_they_are_asked_for(tmp_path, monkeypatch):
+    with RunWriter(tmp_path) as writer:
+        for step in range(10):
+            writer.add_row(step, {"lr": 0.1, "train/loss": 1.0 / (step + 1), "x": 1.0})
+    log = read(tmp_path)
+    made = []
+    monkeypatch.setattr(
+        "surefoot.records.readers._surefoot.Curve", lambda *parts: made.append(1) or Curve(*parts)
+    )
+    assert (log.names, len(log), "loss" in log) == (("loss", "lr", "x"), 3, True)
+    assert not made
+    assert log["loss"] is log["train/loss"] is log.curves["loss"]
+    assert len(made) == 1
+    again = pickle.loads(pickle.dumps(log))
+    assert again == log
+    assert copy.deepcopy(log)["lr"] == log["lr"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from surefoot.errors import InputError, LogError
+from surefoot.records._lazy import LazyCurves
 from surefoot.records._store import DATABASE
 from surefoot.records._tags import canonical_names
 from surefoot.records.curve import Curve
@@ -85,11 +86,14 @@ def read(
     except OSError as error:
         raise LogError(f"{place} cannot be read: {error.strerror or error}.") from None
     chosen = {**canonical_names(curves), **_mapped(names or {}, curves)}
-    renamed = {recorded: canonical for canonical, recorded in chosen.items()}
+    called = {recorded: canonical for canonical, recorded in chosen.items()}
+    pairs = [(called.get(recorded, recorded), recorded) for recorded in curves]
     told = {canonical: recorded for canonical, recorded in chosen.items() if canonical != recorded}
     return RunLog(
         name=_run_name(place) if name is None else name,
-        curves={renamed.get(recorded, recorded): curve for recorded, curve in curves.items()},
+        curves=curves.chosen(pairs)
+        if isinstance(curves, LazyCurves)
+        else {ours: curves[recorded] for ours, recorded in pairs},
         tags={**tags, "names": told} if told else tags,
         source=str(path),
         notes=tuple(notes),

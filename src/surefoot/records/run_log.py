@@ -8,6 +8,7 @@ import numpy as np
 
 from surefoot._base.codec import Record
 from surefoot.errors import InputError
+from surefoot.records._lazy import LazyCurves
 from surefoot.records._tags import CANONICAL
 from surefoot.records.curve import Curve
 
@@ -53,12 +54,15 @@ class RunLog(Record):
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, curve in self.curves.items():
-            if not isinstance(cast("object", curve), Curve):
-                raise InputError(f"curves[{name!r}] must be a Curve, not {curve!r:.60}.")
         first = [name for name in CANONICAL if name in self.curves]
-        rest = [name for name in self.curves if name not in CANONICAL]
-        object.__setattr__(self, "curves", {name: self.curves[name] for name in first + rest})
+        names = first + [name for name in self.curves if name not in CANONICAL]
+        if isinstance(self.curves, LazyCurves):
+            object.__setattr__(self, "curves", self.curves.chosen((name, name) for name in names))
+        else:
+            for name, curve in self.curves.items():
+                if not isinstance(cast("object", curve), Curve):
+                    raise InputError(f"curves[{name!r}] must be a Curve, not {curve!r:.60}.")
+            object.__setattr__(self, "curves", {name: self.curves[name] for name in names})
         object.__setattr__(self, "tags", dict(self.tags))
         object.__setattr__(self, "notes", tuple(self.notes))
 
@@ -81,13 +85,18 @@ class RunLog(Record):
 
     def get(self, name: str) -> Curve | None:
         """Return the curve of that name, or None."""
+        own = self._own_name(name)
+        return None if own is None else self.curves[own]
+
+    def _own_name(self, name: str) -> str | None:
+        """Return under which name a curve is kept that was recorded under another."""
         if name in self.curves:
-            return self.curves[name]
+            return name
         names = self.tags.get("names")
         if isinstance(names, Mapping):
             for canonical, recorded in cast("Mapping[Any, Any]", names).items():
-                if recorded == name:
-                    return self.curves.get(canonical)
+                if recorded == name and canonical in self.curves:
+                    return canonical
         return None
 
     def between(self, start: float | None = None, stop: float | None = None) -> "RunLog":
@@ -118,7 +127,7 @@ class RunLog(Record):
         return curve
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return isinstance(name, str) and self._own_name(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.curves)

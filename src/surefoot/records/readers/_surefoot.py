@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import LogError
+from surefoot.records._lazy import LazyCurves
 from surefoot.records._store import EmptyStoreError, connect, identify
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
@@ -93,11 +95,8 @@ def _read(path: Path) -> Parts:
                 raise _damaged(path)
             curves.setdefault(name, {}).setdefault(session, []).append(block)
     notes: list[str] = []
-    return Parts(
-        {name: _curve(name, list(blocks.values()), notes) for name, blocks in curves.items()},
-        tags,
-        notes,
-    )
+    makers = {name: _maker(name, list(blocks.values()), notes) for name, blocks in curves.items()}
+    return Parts(LazyCurves(makers), tags, notes)
 
 
 def _damaged(path: Path) -> LogError:
@@ -121,6 +120,15 @@ def _block(path: Path, count: object, steps: object, numbers: object) -> _Block:
         np.frombuffer(cast("bytes", steps), dtype="<i8"),
         np.frombuffer(cast("bytes", numbers), dtype="<f8"),
     )
+
+
+def _maker(name: str, blocks: list[list[_Block]], notes: list[str]) -> Callable[[], Curve]:
+    """Return what joins the blocks of a curve; several sessions are joined at once."""
+    if len(blocks) == 1:
+        (only,) = blocks
+        return lambda: Curve(*(np.concatenate(parts) for parts in zip(*only, strict=True)))
+    curve = _curve(name, blocks, notes)
+    return lambda: curve
 
 
 def _curve(name: str, blocks: list[list[_Block]], notes: list[str]) -> Curve:
