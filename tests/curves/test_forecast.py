@@ -118,3 +118,9 @@ def test_the_best_near_a_rate_is_within_so_many_decades_or_else_the_nearest():
     assert told.best(1.0, math.inf) == pytest.approx(1e-3)
     assert told.best(10**-1.5, 0.6) == pytest.approx(0.1)
     assert told.best(50.0, 0.2) == pytest.approx(1.0)
+
+
+def test_beyond_the_rates_that_were_looked_at_nothing_is_expected():
+    told = Forecast(np.array([0.01, 0.1]), np.array([[1.0, 2.0]]), np.array([0.0, 1.0]))
+    assert told.expected(0.01) == 1.0
+    assert told.expected(1e-9) == told.expected(10.0) == math.inf

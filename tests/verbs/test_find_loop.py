@@ -368,3 +368,128 @@ def test_global_generators_stay_as_they_were():
     before = rng_state()
     sf.find(lambda: update(model, optimizer), optimizer, restore=[model], steps=20)
     assert_same(rng_state(), before)
+
+
+def noisy_loop(groups=None):
+    """Return a loop with dropout over random batches, its optimizer and its model."""
+    torch.manual_seed(0)
+    inputs = torch.randn(256, 4)
+    targets = inputs.sum(dim=1, keepdim=True)
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
+    parameters = model.parameters() if groups is None else groups(model)
+    optimizer = torch.optim.Adam(parameters, lr=1e-3)
+
+    def step():
+        chosen = torch.randint(0, 256, (16,))
+        loss = (model(inputs[chosen]) - targets[chosen]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step, optimizer, model, inputs, targets
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 17, 18, 19])
+def test_a_budget_of_any_size_can_be_searched(steps):
+    step, optimizer, model, *_ = noisy_loop()
+    finding = sf.find(step, optimizer, restore=[model], steps=steps, effort="thorough")
+    assert finding.lr > 0
+
+
+def test_what_validate_does_to_the_model_and_the_generators_is_undone():
+    def losses(*, careless):
+        step, optimizer, model, inputs, targets = noisy_loop()
+        modes = []
+
+        def watched():
+            modes.append(model.training)
+            return step()
+
+        def validate():
+            if careless:
+                torch.rand(7)
+            else:
+                was, random = model.training, torch.get_rng_state()
+            model.eval()
+            with torch.no_grad():
+                loss = (model(inputs) - targets).square().mean()
+            if not careless:
+                model.train(was)
+                torch.set_rng_state(random)
+            return loss
+
+        finding = sf.find(
+            watched, optimizer, restore=[model], steps=200, validate=validate, effort="thorough"
+        )
+        assert all(modes)
+        return [(each.lr, each.loss) for each in finding.attempts]
+
+    assert losses(careless=True) == losses(careless=False)
+
+
+def test_the_finding_of_groups_one_by_one_is_that_of_the_first():
+    step, optimizer, model, *_ = noisy_loop(
+        lambda model: [
+            {"params": model[0].parameters(), "lr": 1e-4},
+            {"params": model[3].parameters(), "lr": 1e-2},
+        ]
+    )
+    finding = sf.find(step, optimizer, restore=[model], steps=400, per_group=True)
+    assert finding.low <= finding.lr <= finding.high
+    assert finding.lr == finding.lrs[0]
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-4, 1e-2]
+
+
+def test_the_usual_rate_of_a_group_is_not_what_the_search_before_it_has_left(monkeypatch):
+    from surefoot._engine.loop_probe import LoopProbe
+
+    usual = []
+    make_probe = LoopProbe.__init__
+
+    def noted(self, *arguments, **options):
+        make_probe(self, *arguments, **options)
+        usual.append(self.default_lr)
+
+    monkeypatch.setattr(LoopProbe, "__init__", noted)
+    step, optimizer, model, *_ = noisy_loop(
+        lambda model: [
+            {"params": model[0].parameters(), "lr": 1e-3},
+            {"params": model[3].parameters(), "lr": 5e-4},
+        ]
+    )
+    sf.find(step, optimizer, restore=[model], steps=200, per_group=True)
+    assert usual == pytest.approx([1e-3, 1e-3, 5e-4])
+
+
+def test_a_group_at_rate_zero_stays_there():
+    step, optimizer, model, *_ = noisy_loop(
+        lambda model: [
+            {"params": model[0].parameters(), "lr": 1e-3},
+            {"params": model[3].parameters(), "lr": 0.0},
+        ]
+    )
+    finding = sf.find(step, optimizer, restore=[model], steps=200, per_group=True)
+    assert finding.lrs[1] == 0
+    assert "Group 1 keeps 0: it is not trained." in finding.notes
+
+
+def test_a_loop_that_leaves_out_whole_stretches_of_updates_can_be_searched():
+    """As a guard against spikes does at a high rate; it was stepped before that."""
+    step, optimizer, model, *_ = noisy_loop()
+    made = optimizer.step
+    optimizer.step = lambda: made() if optimizer.param_groups[0]["lr"] < 3e-3 else None
+    finding = sf.find(step, optimizer, restore=[model], steps=200, effort="thorough")
+    assert finding.lr > 0
+    assert any(each.lr > 3e-3 for each in finding.attempts)
+
+
+@pytest.mark.parametrize("judged", [0.5, 0.0, -2.0])
+def test_where_no_training_learned_anything_that_is_the_reason(judged):
+    """As an error rate that short trainings do not lower: there is nothing to forecast from."""
+    step, optimizer, model, *_ = noisy_loop()
+    finding = sf.find(
+        step, optimizer, restore=[model], steps=200, validate=lambda: judged, effort="thorough"
+    )
+    assert finding.source == "default"
+    assert "No training ended below the untrained validation loss" in finding.reason

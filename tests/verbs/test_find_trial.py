@@ -1,6 +1,7 @@
 """``find`` of a trial: right on problems with a known answer, at the promised price."""
 
 import math
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -269,3 +270,26 @@ def test_says_what_does_not_go_with_a_trial(arguments, said):
         sf.find(networks(), **arguments)
     with pytest.raises(InputError, match="optimizer belongs to find"):
         sf.find(networks(), torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0))
+
+
+def test_an_automatic_warm_up_is_searched_as_long_as_it_is_trained(monkeypatch):
+    module = sys.modules["surefoot._find.find"]
+    plain, resolved = module._resolved, []
+
+    def noted(*arguments, **units):
+        resolved.append(plain(*arguments, **units))
+        return resolved[0]
+
+    monkeypatch.setattr(module, "_resolved", noted)
+    data = [(torch.ones(8, 1), torch.full((8, 1), 3.0))]
+    trial = sf.Trial(
+        model=lambda: torch.nn.Linear(1, 1),
+        optimizer=lambda model, lr: torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.9)),
+        loss=torch.nn.functional.mse_loss,
+        train=data,
+        steps=400,
+        schedule='warmup("auto") >> cosine()',
+    )
+    sf.find(trial, progress=False)
+    factors = trial.factors(trial.build(1e-3)[1])
+    assert [resolved[0](t) for t in range(60)] == [factors(t) for t in range(60)]

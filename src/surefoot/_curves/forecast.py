@@ -136,7 +136,7 @@ class Forecast:
     def expected(self, lr: float) -> float:
         """Return the median of the loss at a rate; inf beyond the rates."""
         middle = np.median(self.losses, axis=0)
-        return float(np.interp(math.log(lr), np.log(self.lrs), middle, right=np.inf))
+        return float(np.interp(math.log(lr), np.log(self.lrs), middle, left=np.inf, right=np.inf))
 
 
 def depth(losses: Array, untrained: float) -> Array:

@@ -57,6 +57,8 @@ class LoopProbe:
         group: the one parameter group whose rate is tried, with ``others`` for all of them; None
             tries all together.
         others: the peak rate of each group; None: in the proportions that they have.
+        usual: the usual rate of what is tried; None: of the first group, if the fastest has that of
+            the optimizer.
     """
 
     reference_cost = 1.0
@@ -74,6 +76,7 @@ class LoopProbe:
         unlisted: Unlisted | None = None,
         group: int | None = None,
         others: Sequence[float] | None = None,
+        usual: float | None = None,
     ) -> None:
         self._train_step = train_step
         self._unlisted = unlisted
@@ -92,7 +95,9 @@ class LoopProbe:
         self.name = ""
         self.pass_cost = 0.0 if validate is None else None
         self.metric = "training loss" if validate is None else "validation loss"
-        self.default_lr = groups.default_lr(optimizer) / max(groups.ratios(optimizer))
+        if usual is None:
+            usual = groups.default_lr(optimizer) / max(groups.ratios(optimizer))
+        self.default_lr = usual
 
     def reference(self, count: int) -> list[float]:
         """Train at a rate of 0; see :meth:`Probe.reference`."""
@@ -133,7 +138,8 @@ class LoopProbe:
             if self._validate is None or not finite:
                 judged.append((mark, window(losses)))
             else:
-                judged.append((mark, self._judge(self._validate)))
+                with self._snapshot.again(KEPT_SHARE):  # judging must not change what is trained
+                    judged.append((mark, self._judge(self._validate)))
             if not finite:
                 break
         if constant:
@@ -162,7 +168,6 @@ class LoopProbe:
 
         ``share`` tells of a rate which part of the peak it is.
         """
-        self._steps_seen = 0
         register = self._optimizer.register_step_pre_hook if self._hooked else None
         hook = None if register is None else register(self._check_step)
         try:
@@ -178,9 +183,9 @@ class LoopProbe:
             if hook is not None:
                 hook.remove()
         excused = not self._hooked or self._steps_seen or not math.isfinite(losses[-1])
-        if not excused and len(losses) > self._skipped_at_most:
+        if not excused and self._calls > self._skipped_at_most:
             raise InputError(
-                f"train_step must step the optimizer that find is given; in {len(losses)} calls "
+                f"train_step must step the optimizer that find is given; in {self._calls} calls "
                 f"this {type(self._optimizer).__name__} was never stepped."
             )
         return losses

@@ -162,13 +162,17 @@ def judge(trial: Trial, model: nn.Module, losses: Sequence[float], random: Rando
     return value if math.isfinite(value) else math.inf
 
 
-def usual_rate(trial: Trial) -> float:
+def usual_rate(trial: Trial, optimizer: Optimizer | None = None) -> float:
     """Return the rate at which the trial's fastest group has the usual one of its optimizer.
+
+    Args:
+        trial: how to build it.
+        optimizer: what :func:`check_rates` returned, if that was called already.
 
     Raises:
         InputError: see :func:`check_rates`.
     """
-    optimizer = check_rates(trial)
+    optimizer = optimizer or check_rates(trial)
     return groups.default_lr(optimizer) * 1e-3 / max(groups.read(optimizer))
 
 

@@ -8,8 +8,9 @@ from torch.utils.data import DataLoader
 
 from surefoot._engine.batches import Batches, sample_count
 from surefoot._engine.free import free_memory
+from surefoot._engine.plan import beta2
 from surefoot._engine.probe import ProbeRun, Stop, window
-from surefoot._engine.training import Training, usual_rate
+from surefoot._engine.training import Training, check_rates, usual_rate
 from surefoot._engine.trial import Trial
 
 __all__ = ["TrialProbe"]
@@ -39,7 +40,9 @@ class TrialProbe:
         self.steps = trial.steps
         self.name = trial.name
         self.metric = trial.metric
-        self.default_lr = usual_rate(trial)
+        optimizer = check_rates(trial)
+        self.default_lr = usual_rate(trial, optimizer)
+        self.beta2 = beta2(optimizer)
         self.pass_cost = self._pass_cost()
 
     def reference(self, count: int) -> list[float]:

@@ -110,6 +110,10 @@ def _refusal(probe: Probe, evidence: Evidence) -> str | None:
     if not math.isfinite(evidence.untrained):
         return f"The {probe.metric} of the untrained model is not finite."
     if evidence.forecast is None:
+        if any(math.isfinite(attempt.loss) for attempt in evidence.attempts):
+            return (
+                f"No training ended below the untrained {probe.metric}, {evidence.untrained:.3g}."
+            )
         return "Every short training diverged."
     ends = [attempt.loss for attempt in evidence.attempts]
     if len(ends) > 1 and min(ends) == max(ends):

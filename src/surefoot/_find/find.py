@@ -93,8 +93,9 @@ def find(
         restore: with a function: all that it changes: models, GradScaler, schedulers, ….
         steps: with a function: the budget of the real run in updates, ≥ 1.
         validate: with a function: what to judge by, () or (model) → number, lower is better.
-        effort: ``"quick"`` makes three trainings of an eighth of the budget, in all half a
-            training; ``"thorough"`` five of these and two whole ones, at most three trainings.
+        effort: ``"quick"`` makes two or three trainings of an eighth of the budget, in all half a
+            training; ``"thorough"`` three of these, two of a quarter and two whole ones, at most
+            three trainings. Budgets below 50 updates cost more than that.
         schedule: of the real run: the answer is then its peak rate. By default a trial's own.
         per_group: with a function: search the rate of each parameter group by itself, too, one
             after the other with the others at theirs, for the same cost again each.
@@ -129,8 +130,9 @@ def find(
     if isinstance(what, Trial):
         loop_only = {"optimizer": optimizer, "restore": restore, "steps": steps}
         _refuse_loop_arguments(**loop_only, validate=validate, per_group=per_group or None)
-        plan = _resolved(schedule if schedule is not None else what.schedule, what.steps, chosen)
         probe = TrialProbe(what)
+        wanted = schedule if schedule is not None else what.schedule
+        plan = _resolved(wanted, what.steps, chosen, beta2=probe.beta2)
         return _run(probe, chosen, plan, progress, _blind(probe))
     budget, things = _check_loop(what, optimizer, restore, steps)
     loop = cast("Optimizer", optimizer)
@@ -140,6 +142,7 @@ def find(
         unlisted = Unlisted(things, loop)
 
         def probe_of(**options: Any) -> LoopProbe:
+            snapshot.restore()  # a search before this one has left its last rates
             return LoopProbe(
                 what,
                 loop,
@@ -164,10 +167,18 @@ def find(
 def _one_by_one(
     found: Finding, probe_of: Callable[..., LoopProbe], run: Callable[[Probe], Finding]
 ) -> Finding:
-    """Search the rate of each group while the others have theirs, and note what was found."""
+    """Search the rate of each group while the others have theirs, and note what was found.
+
+    The finding is that of the first group, as its rate is.
+    """
     lrs, notes, cost = list(found.lrs), list(found.notes), found.cost
+    usual = [found.default_lr * lr / found.lr for lr in lrs]  # in the proportions that they have
+    first = found
     for group in range(len(lrs)):
-        own = run(probe_of(group=group, others=tuple(lrs)))
+        if not usual[group]:
+            notes.append(f"Group {group} keeps 0: it is not trained.")
+            continue
+        own = run(probe_of(group=group, others=tuple(lrs), usual=usual[group]))
         cost = Cost(
             cost.updates + own.cost.updates,
             cost.seconds + own.cost.seconds,
@@ -177,8 +188,10 @@ def _one_by_one(
             notes.append(f"Group {group} keeps {lrs[group]:.3g}. {own.reason}")
             continue
         lrs[group] = own.lr
+        if group == 0:
+            first = own
         notes.append(f"Group {group}: {own.lr:.3g} ({own.low:.2g} … {own.high:.2g}), by itself.")
-    return replace(found, lr=lrs[0], lrs=tuple(lrs), notes=tuple(notes), cost=cost)
+    return replace(first, lr=lrs[0], lrs=tuple(lrs), notes=tuple(notes), cost=cost)
 
 
 def _blind(probe: Probe) -> list[str]:

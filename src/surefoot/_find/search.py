@@ -154,7 +154,7 @@ class Evidence:
         test: the range test.
         untrained: what the model is judged by at the start.
         attempts: the trainings, in the order in which they ended.
-        forecast: what they say of the whole training; None if none of them was finite.
+        forecast: what they say of the whole training; None if none of them learned anything.
     """
 
     test: RangeTest
@@ -233,13 +233,13 @@ class Attempts:
         return tuple(self._ended)
 
     def forecast(self) -> Forecast | None:
-        """Return what the trainings so far say of the whole one; None if none was finite."""
+        """Return what the trainings so far say of the whole one; None if none learned anything."""
         seen = [
             Seen(attempt.lr, update / self._probe.steps, loss)
             for attempt in self._ended
             for update, loss in zip(*attempt.judged, strict=True)
         ]
-        if not any(math.isfinite(each.loss) for each in seen):
+        if not any(each.loss < self._untrained for each in seen):
             return None
         return forecast(self._known, seen, self._untrained, self._centre)
 
@@ -261,7 +261,7 @@ class Attempts:
             choices = self._on if self._constant else self._anew
             for lr, reach in choices(told, quantile, share):
                 left = trial_updates(reach, steps) - self._probe.updates_of(lr)
-                if self._made + left <= most:
+                if left > 0 and self._made + left <= most:
                     self._train(lr, reach)
                     break
 

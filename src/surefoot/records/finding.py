@@ -35,7 +35,7 @@ class Finding(Record):
     Args:
         lr: the recommended learning rate: what to give to the trial's optimizer function; in a
             loop, the first parameter group's, to which the others keep their ratio.
-        low, high: the interval in which the best rate lies with a probability of 90 %.
+        low, high: an interval meant to hold the best rate in 90 % of searches.
         source: ``"measured"``, or ``"default"`` when the evidence was too thin to recommend
             anything but the usual rate of this optimizer.
         reason: one sentence.
