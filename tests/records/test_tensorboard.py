@@ -448,3 +448,13 @@ def test_many_restarts_and_tags_take_no_quadratic_time(tmp_path):
     log = read(tmp_path)
     assert len(log) == 3000
     assert np.sum([len(curve) for curve in log.curves.values()]) == 3000
+
+
+def test_one_damaged_length_among_many_records_costs_no_more_than_its_own(tmp_path):
+    """Also where what follows in the chunk has more places that look like a length than any log."""
+    count = 40_000
+    first = write(tmp_path, *(event(step, plain("loss", step / 7)) for step in range(count)))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 8] ^= 1
+    first.write_bytes(data)
+    assert len(read(tmp_path)["loss"]) >= count - 1

@@ -208,12 +208,14 @@ def _is_number(cell: str) -> bool:
 def _distinct(header: list[str]) -> list[str]:
     """Return the names, numbered where one occurs again: loss, loss-2."""
     taken = set(header)
+    numbers: dict[str, Iterator[int]] = {}
     seen: set[str] = set()
     names: list[str] = []
     for position, given in enumerate(header):
         name = given or f"column {position + 1}"
         if name in seen:
-            name = next(f"{given}-{n}" for n in count(2) if f"{given}-{n}" not in taken)
+            further = numbers.setdefault(given, count(2))
+            name = next(f"{given}-{n}" for n in further if f"{given}-{n}" not in taken)
         seen.add(name)
         taken.add(name)
         names.append(name)

@@ -34,8 +34,8 @@ _FRAME = _HEADER.size + _TAIL.size
 _FLOAT = struct.Struct("<f")
 _FLOAT_KEY = b"\x15"  # Value.simple_value: field 2, four bytes
 _START = 1  # SessionLog.status
-_LENGTHS = 10_000
-"""Possible lengths in a chunk without a record above which it is given up."""
+_WINDOW = 1 << 12
+"""Bytes that are first looked through for the next record behind a damaged one."""
 
 
 def is_event_file_name(name: str) -> bool:
@@ -136,12 +136,25 @@ def _chunks(
 
 
 def _next_header(data: bytes, position: int) -> int:
-    """Return where a header with a check that fits begins, else where one cut off may begin."""
+    """Return where a header with a check that fits begins, else where one cut off may begin.
+
+    The window doubles, so that the work is in proportion to what is skipped.
+    """
     end = len(data) - _HEADER.size + 1
-    if position >= end:
-        return end
-    raw = np.frombuffer(data, np.uint8, offset=position).astype(np.uint32)
-    size = end - position
+    window = _WINDOW
+    while position < end:
+        size = min(window, end - position)
+        found = _fitting(data[position : position + size + _HEADER.size - 1], size)
+        if found is not None:
+            return position + found
+        position += size
+        window *= 2
+    return max(end, position)
+
+
+def _fitting(data: bytes, size: int) -> int | None:
+    """Return the first of ``size`` places at which a header begins whose check fits."""
+    raw = np.frombuffer(data, np.uint8).astype(np.uint32)
 
     def number(first: int) -> NDArray[np.uint32]:
         found = raw[first : first + size].copy()
@@ -150,12 +163,14 @@ def _next_header(data: bytes, position: int) -> int:
         return found
 
     likely = np.flatnonzero(number(4) == 0)  # no record has 4 GiB
+    if not len(likely):
+        return None
     lengths, which = np.unique(number(0)[likely], return_inverse=True)
-    if len(lengths) > _LENGTHS:
-        return end
-    checks = np.array([masked_crc(int(each).to_bytes(8, "little")) for each in lengths], np.uint32)
+    heads = lengths.astype("<u8").tobytes()
+    ranges = [(at, at + 8) for at in range(0, len(heads), 8)]
+    checks = np.array(masked_crcs(heads, ranges), np.uint32)
     fits = np.flatnonzero(checks[which] == number(8)[likely])
-    return position + int(likely[fits[0]]) if len(fits) else end
+    return int(likely[fits[0]]) if len(fits) else None
 
 
 def _checked(data: bytes, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
