@@ -21,7 +21,7 @@ from drawn import drawn
 
 from surefoot._curves.forecast import CAP, Known, depth
 from surefoot._engine.trial_probe import TrialProbe
-from surefoot._find.library import centre
+from surefoot._find.library import first_guess
 from surefoot._find.search import range_test
 
 PLACE = Path(__file__).parents[2] / "src/surefoot/_find/learned.json"
@@ -32,7 +32,7 @@ TIMES = -np.arange(11) * math.log(2) / 2
 def expected(workload, seed):
     """Return the rate that the range test of a seed expects to be best."""
     probe = TrialProbe(replace(workload.trial, seed=seed, schedule=None))
-    return centre(range_test(probe, lambda *_: None).reading, probe.default_lr)
+    return first_guess(range_test(probe, lambda *_: None).reading, probe.default_lr)
 
 
 def table(told, row, rate):

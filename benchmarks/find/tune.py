@@ -24,7 +24,7 @@ from run import Judge
 from surefoot._curves import forecast as constants
 from surefoot._engine.probe import ProbeRun
 from surefoot._engine.training import usual_rate
-from surefoot._find.search import EFFORTS, Attempts, chosen
+from surefoot._find.search import EFFORTS, Attempts, Start, recommended
 
 NAMES = (
     "SHIFT",
@@ -106,11 +106,12 @@ class Bench:
         for told, row, centre, judge, known, usual in self.cases:
             probe = Simulated(told, row, decays=self.kind == "decaying")
             rates = RATES[self.kind]
-            attempts = Attempts(probe, rates, known, centre, probe.untrained, lambda *_: None)
+            start = Start(centre, probe.untrained)
+            attempts = Attempts(probe, rates, known, start, lambda *_: None)
             attempts.run(effort)
             found = attempts.forecast()
             low, high = found.quantile(0.05) / 1.1, found.quantile(0.95) * 1.1
-            regrets.append(judge.regret(chosen(found, attempts.all, usual)))
+            regrets.append(judge.regret(recommended(found, attempts.all, usual)))
             covered.append(low <= judge.best <= high)
             widths.append(math.log10(high / low))
             costs.append(probe.made / probe.steps)

@@ -59,6 +59,7 @@ def files(tmp_path):
         (["find", "syntax.py:trial"], ["syntax.py", "SyntaxError"]),
         (["find", "task.py:trial", "--effort", "lots"], ["--effort", "lots"]),
         (["find", "task.py:trial", "-o", "x.gif"], [".html", "x.gif"]),
+        (["find", "task.py:trial", "-o", "task.py/x.json"], ["--out", "task.py", "does not allow"]),
         (["sweep", "task.py:trial", "--lrs", "0"], ["learning rate", "0"]),
         (["sweep", "task.py:trial", "--lrs", "-0.1,1"], ["learning rate", "-0.1"]),
         (["sweep", "task.py:trial", "--lrs", "nan"], ["learning rate", "nan"]),

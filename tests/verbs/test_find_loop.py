@@ -300,7 +300,24 @@ def bare():
         (lambda step, o, m: sf.find(step, m, restore=[m], steps=10), "optimizer must be the torch"),
         (lambda step, o, m: sf.find(step, o, restore=m, steps=10), r"such as restore=\[model\]"),
         (lambda step, o, m: sf.find(step, o, restore=[3], steps=10), "a int, which cannot be"),
-        (lambda step, o, m: sf.find(step, o, restore=[m], steps=0), "steps must be at least 1"),
+        (lambda step, o, m: sf.find(step, o, restore=[m], steps=0), "steps must be at least 10"),
+        (lambda step, o, m: sf.find(step, o, restore=[m], steps=9), "at least 10, not 9"),
+        (lambda step, o, m: sf.find(step, o, restore="m", steps=10), r"such as restore=\[model\]"),
+        (lambda step, o, m: sf.find(step, o, restore={"m": m}, steps=10), "a dict was given"),
+        (
+            lambda step, o, m: sf.find(step, o, restore=[m], steps=10, per_group="x"),
+            "per_group must be True or False",
+        ),
+        (
+            lambda step, o, m: sf.find(lambda batch: step(), o, restore=[m], steps=10),
+            "train_step must take no arguments; it needs batch",
+        ),
+        (
+            lambda step, o, m: sf.find(
+                step, o, restore=[m], steps=10, validate=lambda model, data: 0.0
+            ),
+            "validate must take nothing or the model; it needs model, data",
+        ),
         (lambda step, o, m: sf.find(step, o, restore=[m], steps=2.5), "steps must be a whole"),
         (
             lambda step, o, m: sf.find(step, o, restore=[m], steps=10, effort="slow"),
@@ -390,7 +407,7 @@ def noisy_loop(groups=None):
     return step, optimizer, model, inputs, targets
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 17, 18, 19])
+@pytest.mark.parametrize("steps", [10, 11, 17, 18, 19])
 def test_a_budget_of_any_size_can_be_searched(steps):
     step, optimizer, model, *_ = noisy_loop()
     finding = sf.find(step, optimizer, restore=[model], steps=steps, effort="thorough")
@@ -493,3 +510,37 @@ def test_where_no_training_learned_anything_that_is_the_reason(judged):
     )
     assert finding.source == "default"
     assert "No training ended below the untrained validation loss" in finding.reason
+
+
+@pytest.mark.parametrize("schedule", [None, "cosine()"])
+def test_a_scheduler_that_train_step_steps_is_told_of(schedule):
+    step, optimizer, model, *_ = noisy_loop()
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
+
+    def with_scheduler():
+        loss = step()
+        scheduler.step()
+        return loss
+
+    def search(step):
+        return sf.find(step, optimizer, restore=[model], steps=60, schedule=schedule)
+
+    finding, without = search(with_scheduler), search(step)
+    assert finding.lr == without.lr  # the rates are those of the search
+    assert any("schedule=" in note for note in finding.notes) == (schedule is None)
+    assert not any("schedule=" in note for note in without.notes)
+    assert scheduler.last_epoch == 0
+
+
+def test_passes_over_the_validation_set_are_counted():
+    step, optimizer, model, inputs, targets = noisy_loop()
+    calls = []
+
+    def validate():
+        calls.append(1)
+        return (model(inputs) - targets).square().mean().detach()
+
+    finding = sf.find(step, optimizer, restore=[model], steps=60, validate=validate)
+    assert finding.cost.passes == len(calls) > 3
+    assert f"{len(calls)} validation passes" in str(finding.cost)
+    assert sf.find(step, optimizer, restore=[model], steps=60).cost.passes == 0

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from surefoot._engine.probe import ProbeRun
 from surefoot._find.library import known
-from surefoot._find.search import EFFORTS, SPACING, TRUSTED, UP, Attempts, best_training, chosen
+from surefoot._find.search import (
+    EFFORTS,
+    SPACING,
+    TRUSTED,
+    UP,
+    Attempts,
+    Start,
+    best_training,
+    recommended,
+)
 
 
 class Bowl:
@@ -49,9 +58,9 @@ def decaying(lr, updates):
     return [lr * (1 - update / updates) for update in range(updates)]
 
 
-def attempts(probe, centre=0.1, rates=constant):
+def attempts(probe, guess=0.1, rates=constant, noise=0.0, lowest_at=0.0):
     kind = "constant" if rates is constant else "decaying"
-    return Attempts(probe, rates, known(kind), centre, 1.0, lambda *_: None)
+    return Attempts(probe, rates, known(kind), Start(guess, 1.0, noise, lowest_at), lambda *_: None)
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
@@ -113,7 +122,7 @@ def test_where_nothing_learns_lower_rates_are_tried():
 def test_the_answer_lies_near_the_best_training(best, effort):
     search = attempts(Bowl(800, best))
     search.run(EFFORTS[effort])
-    lr = chosen(search.forecast(), search.all, usual=10.0)
+    lr = recommended(search.forecast(), search.all, usual=10.0)
     assert abs(math.log10(lr / best_training(search.all).lr)) <= TRUSTED
     if effort == "thorough":
         least = min(Bowl(800, best).loss(best * 10 ** (p / 50), 800) for p in range(-50, 50))
@@ -124,7 +133,40 @@ def test_the_usual_rate_is_taken_where_it_is_as_good_as_any():
     search = attempts(Bowl(800, 0.1))
     search.run(EFFORTS["thorough"])
     told = search.forecast()
-    lr = chosen(told, search.all, usual=10.0)
-    assert chosen(told, search.all, usual=lr * 1.05) == lr * 1.05
-    assert chosen(told, search.all, usual=lr * 3) == lr  # too far away
+    lr = recommended(told, search.all, usual=10.0)
+    assert recommended(told, search.all, usual=lr * 1.05) == lr * 1.05
+    assert recommended(told, search.all, usual=lr * 3) == lr  # too far away
     assert told.regret_at(lr) <= told.regret_at(lr * 1.05) < told.regret_at(1e3) == math.inf
+
+
+class Flat(Bowl):
+    """Learns nothing below a rate, and fails above another."""
+
+    def __init__(self, learns_at, fails_at):
+        super().__init__(800, 1.0)
+        self._learns_at, self._edge = learns_at, fails_at
+
+    def loss(self, lr, updates):
+        if lr > self._edge:
+            return 50.0
+        return 0.5 if lr >= self._learns_at else 1.0 + lr  # a little worse the higher the rate
+
+
+@pytest.mark.parametrize(
+    ("fails_at", "lowest_at", "upwards"),
+    [
+        (math.inf, 10.0, True),  # none failed, and the range test fell most at a much higher rate
+        (math.inf, 0.1, False),  # it fell most here
+        (0.15, 10.0, False),  # the highest failed
+    ],
+)
+def test_where_nothing_learns_it_is_said_by_the_range_test_whether_rates_are_too_low(
+    fails_at, lowest_at, upwards
+):
+    probe = Flat(3.0, fails_at)
+    search = attempts(probe, noise=0.5, lowest_at=lowest_at)
+    search.run(EFFORTS["thorough"])
+    tried = [each.lr for each in search.all]
+    assert (max(tried) >= 3.0) == upwards
+    assert (min(tried) < 0.05) == (not upwards)
+    assert (search.forecast() is not None) == upwards

@@ -96,12 +96,13 @@ def test_it_costs_what_it_promises(effort, steps):
     assert finding.cost.seconds > 0
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("effort", ["quick", "thorough"])
-def test_a_tiny_budget_gets_an_answer(effort, steps):
-    finding = sf.find(bowl(3.0, steps=steps), effort=effort)
+def test_a_tiny_budget_gets_an_answer_unless_there_is_nothing_to_search(effort):
+    finding = sf.find(bowl(3.0, steps=10), effort=effort)
     assert 0 < finding.low <= finding.lr <= finding.high < math.inf
-    assert "× 1." not in finding.reason
+    assert all(each.updates <= 10 for each in finding.attempts)
+    with pytest.raises(InputError, match="the trial's steps must be at least 10, not 9"):
+        sf.find(bowl(3.0, steps=9), effort=effort)
 
 
 INPUTS = [(torch.eye(4), torch.ones(4, 1))]
@@ -293,3 +294,12 @@ def test_an_automatic_warm_up_is_searched_as_long_as_it_is_trained(monkeypatch):
     sf.find(trial, progress=False)
     factors = trial.factors(trial.build(1e-3)[1])
     assert [resolved[0](t) for t in range(60)] == [factors(t) for t in range(60)]
+
+
+@pytest.mark.parametrize("samples", [4, 40000])
+def test_what_judging_costs_is_told_where_it_is_much(samples):
+    finding = sf.find(
+        networks(validate=[(torch.eye(4).repeat(samples // 4, 1), torch.ones(samples, 1))])
+    )
+    assert finding.cost.passes == 1 + sum(len(each.judged) for each in finding.attempts)
+    assert any(note.startswith("Judging cost") for note in finding.notes) == (samples == 40000)

@@ -6,7 +6,7 @@ from typing import Any, SupportsFloat, SupportsIndex
 
 from surefoot.errors import InputError
 
-__all__ = ["count", "fraction", "learning_rate", "number", "one_of", "positive"]
+__all__ = ["count", "flag", "fraction", "learning_rate", "number", "one_of", "positive"]
 
 
 def _shown(value: object) -> str:
@@ -68,6 +68,13 @@ def count(name: str, value: Any, *, least: int = 0) -> int:
     if result < least:
         raise InputError(f"{name} must be at least {least}, not {result}.")
     return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, not {_shown(value)}.")
+    return value
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:

@@ -82,7 +82,7 @@ def _rows(finding: "Finding") -> list[tuple[str, str]]:
     diverges = "never did" if finding.diverges_at is None else f"{finding.diverges_at:.3g}"
     rows = [
         ("learning rate", f"{finding.lr:.3g}"),
-        ("interval (90 %)", f"{finding.low:.2g} … {finding.high:.2g}"),
+        ("interval", f"{finding.low:.2g} … {finding.high:.2g}"),
         ("diverges at", diverges),
         ("source", finding.source),
         ("usual rate", f"{finding.default_lr:g}"),

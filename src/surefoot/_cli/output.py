@@ -1,5 +1,6 @@
 """What the commands share: the terminal, files, and words for numbers."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -135,12 +136,19 @@ def check_out(path: Path | None) -> None:
     """Refuse a path that :func:`save_noun` cannot save to; called before anything is trained.
 
     Raises:
-        InputError: it ends in something else.
+        InputError: it ends in something else, or nothing can be written there.
     """
+    if path is None:
+        return
     known = FIGURE_ENDINGS | {".json"}
-    if path is not None and not _is_folder(path) and path.suffix.lower() not in known:
+    if not _is_folder(path) and path.suffix.lower() not in known:
         listed = " ".join(sorted(known))
         raise InputError(f"--out must end in one of {listed}, or name a folder, not {str(path)!r}.")
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not os.access(there, os.W_OK) or (there != path and not there.is_dir()):
+        raise InputError(
+            f"--out {str(path)!r} cannot be written: {str(there)!r} does not allow it."
+        )
 
 
 def _is_folder(path: Path) -> bool:

@@ -13,12 +13,12 @@ from torch.optim import Optimizer
 from surefoot._base import checks
 from surefoot._engine import groups, ranks
 from surefoot._engine.batches import plain
-from surefoot._engine.probe import ProbeRun, Stop, window
+from surefoot._engine.probe import ProbeRun, Stop, judge_at, window
 from surefoot._engine.snapshot import Snapshot
 from surefoot._engine.unlisted import Unlisted
 from surefoot.errors import InputError
 
-__all__ = ["KEPT", "LoopProbe", "first_module"]
+__all__ = ["KEPT", "LoopProbe", "check_train_step", "first_module"]
 
 SKIPPED_AT_MOST = 30
 """So many updates a GradScaler may skip while it looks for its scale."""
@@ -62,6 +62,9 @@ class LoopProbe:
     """
 
     reference_cost = 1.0
+
+    rate_moved = False
+    """Whether ``train_step`` changed the rate after the optimizer's step."""
 
     def __init__(
         self,
@@ -131,20 +134,21 @@ class LoopProbe:
         (self._snapshot if kept is None else kept.snapshot).restore()
         losses = [] if kept is None else kept.losses
         before = len(losses)
-        judged: list[tuple[int, float]] = []
-        for mark in marks:
+
+        def train_to(mark: int) -> bool:
             self._updates(lrs[len(losses) : mark], losses, share=lambda lr: lr / peak)
-            finite = math.isfinite(losses[-1])
+            return math.isfinite(losses[-1])
+
+        def judge(finite: bool) -> float:
             if self._validate is None or not finite:
-                judged.append((mark, window(losses)))
-            else:
-                with self._snapshot.again(KEPT_SHARE):  # judging must not change what is trained
-                    judged.append((mark, self._judge(self._validate)))
-            if not finite:
-                break
+                return window(losses)
+            with self._snapshot.again(KEPT_SHARE):  # judging must not change what is trained
+                return self._judge(self._validate)
+
+        judged = judge_at(marks, train_to, judge)
         if constant:
             self._keep(peak, losses, judged[-1][1])
-        return ProbeRun(len(losses) - before, tuple(judged))
+        return ProbeRun(len(losses) - before, judged)
 
     def _keep(self, lr: float, losses: list[float], loss: float) -> None:
         """Keep a training, if it is not finished, and among the best."""
@@ -175,6 +179,7 @@ class LoopProbe:
                 groups.write(self._optimizer, self._rates(lr, share(lr)))
                 self._written = groups.read(self._optimizer)
                 losses.append(self._make_update())
+                self.rate_moved |= groups.read(self._optimizer) != self._written
                 if self._unlisted is not None and len(losses) == 1:
                     self._unlisted.check()
                 if not math.isfinite(losses[-1]) or (stop is not None and stop(losses)):
@@ -246,6 +251,20 @@ def _loss_value(value: Any) -> float:
     return checks.number("train_step's loss", loss, finite=False)
 
 
+def check_train_step(function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called without arguments.
+
+    Raises:
+        InputError: it needs some.
+    """
+    needed = _needed(function)
+    if needed:
+        raise InputError(
+            f"train_step must take no arguments; it needs {', '.join(needed)}. Wrap it: "
+            f"find(lambda: train_step({', '.join(needed)}), …)."
+        )
+
+
 def _validate_arguments(
     validate: Callable[..., Any] | None, model: nn.Module | None
 ) -> tuple[nn.Module, ...]:
@@ -256,17 +275,28 @@ def _validate_arguments(
         raise InputError(
             f"validate must be a function that returns a number, not a {type(validate).__name__}."
         )
-    if not _takes_model(validate):
+    needed = _needed(validate)
+    if not needed:
         return ()
+    if len(needed) > 1:
+        raise InputError(
+            "validate must take nothing or the model; it needs "
+            f"{', '.join(needed)}. Wrap it: validate=lambda: validate({', '.join(needed)})."
+        )
     if model is None:
         raise InputError("validate takes a model, but restore holds none: add the model to it.")
     return (model,)
 
 
-def _takes_model(function: Callable[..., Any]) -> bool:
+def _needed(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments that the function cannot do without."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    needed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(p.kind in needed and p.default is inspect.Parameter.empty for p in parameters)
+    except (TypeError, ValueError):  # a builtin that does not say
+        return []
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        each.name
+        for each in parameters
+        if each.kind not in free and each.default is inspect.Parameter.empty
+    ]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from surefoot.schedules import Schedule
 
-__all__ = ["JUDGED_SHARE", "Probe", "ProbeRun", "Stop", "compressed", "window"]
+__all__ = ["JUDGED_SHARE", "Probe", "ProbeRun", "Stop", "compressed", "judge_at", "window"]
 
 JUDGED_SHARE = 0.3
 """Without validation a training is judged by the mean loss of this last part of it."""
@@ -74,6 +74,25 @@ class Probe(Protocol):
                 first of them was reached before, the training begins anew.
         """
         ...
+
+
+def judge_at(
+    marks: Sequence[int], train_to: Callable[[int], bool], judge: Callable[[bool], float]
+) -> tuple[tuple[int, float], ...]:
+    """Train up to each mark and judge there; the loss that is not finite is the last.
+
+    Args:
+        marks: updates after which to judge, ascending.
+        train_to: trains up to that update, and returns whether the loss is still finite.
+        judge: told that; returns what the training is judged by.
+    """
+    judged: list[tuple[int, float]] = []
+    for mark in marks:
+        finite = train_to(mark)
+        judged.append((mark, judge(finite)))
+        if not finite:
+            break
+    return tuple(judged)
 
 
 def window(losses: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 import copy
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import torch
@@ -130,9 +130,11 @@ def listed(things: object) -> list[object]:
     """Return the things as a list.
 
     Raises:
-        InputError: a single thing was given; a Sequential, too, is one and not the list it seems.
+        InputError: a single thing was given; a Sequential and a dict, too, are one and not the list
+            they seem.
     """
-    if isinstance(things, nn.Module) or not isinstance(things, Iterable):
+    single = isinstance(things, (nn.Module, str, bytes, Mapping))
+    if single or not isinstance(things, Iterable):
         raise InputError(
             f"restore must be a list, such as restore=[model]; a {type(things).__name__} was given."
         )

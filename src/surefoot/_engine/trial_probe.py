@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from surefoot._engine.batches import Batches, sample_count
 from surefoot._engine.free import free_memory
 from surefoot._engine.plan import beta2
-from surefoot._engine.probe import ProbeRun, Stop, window
+from surefoot._engine.probe import ProbeRun, Stop, judge_at, window
 from surefoot._engine.training import Training, check_rates, usual_rate
 from surefoot._engine.trial import Trial
 
@@ -18,7 +18,7 @@ __all__ = ["TrialProbe"]
 FORWARD = 1 / 3
 """What a forward pass costs, in updates."""
 
-SHARE = 0.5
+KEPT_SHARE = 0.5
 """Of the memory that is free, so much may be filled with trainings that wait."""
 
 
@@ -70,15 +70,15 @@ class TrialProbe:
         kept = self._kept.pop(peak, None) if goes_on else None
         training = kept or self._begin(peak)
         before = training.updates
-        judged: list[tuple[int, float]] = []
-        for mark in marks:
+
+        def train_to(mark: int) -> bool:
             training.advance(mark - len(training.losses), _factors(lrs))
-            judged.append((mark, self._judge(training)))
-            if not training.finite:
-                break
+            return training.finite
+
+        judged = judge_at(marks, train_to, lambda _: self._judge(training))
         if constant and training.finite and self._fits(training):
             self._kept[peak] = training
-        return ProbeRun(training.updates - before, tuple(judged))
+        return ProbeRun(training.updates - before, judged)
 
     def _begin(self, lr: float) -> Training:
         return Training(self._trial, lr, self._trial.seed, self._batches)
@@ -93,7 +93,7 @@ class TrialProbe:
         for state in training.optimizer.state.values():
             tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
         size = sum(2 * each.nbytes for each in tensors)  # gradients, and what a judgement copies
-        return size < SHARE * free_memory(tensors[0].device)
+        return size < KEPT_SHARE * free_memory(tensors[0].device)
 
     def _pass_cost(self) -> float | None:
         """Return what a validation pass costs, in updates, by the number of samples."""

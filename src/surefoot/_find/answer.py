@@ -7,7 +7,7 @@ import numpy as np
 
 from surefoot._curves.forecast import Forecast
 from surefoot._engine.probe import JUDGED_SHARE, Probe
-from surefoot._find.search import Evidence, best_training, chosen
+from surefoot._find.search import Evidence, best_training, failed, recommended
 from surefoot.records import Cost, Curve, Finding
 
 __all__ = ["answer"]
@@ -18,9 +18,6 @@ LIKELY = 0.9
 LEARNED = {"validation loss": 0.2, "training loss": 4.0}
 """In units of the batch noise, what must have been learned to say anything; of the mean over the
 last updates its own noise."""
-
-ROSE = 4
-"""A training failed if it ended so many times the batch noise above the untrained loss."""
 
 NEAR = 3
 """A rate may fail, in a whole training, this factor below one that failed in a short one."""
@@ -52,13 +49,10 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
     if refusal is not None or told is None:
         lr, said = _fallback(probe.default_lr, evidence)
         return Finding(lr, lr / 10, lr * 10, "default", f"{refusal} {said}", **facts)
-    lr = float(f"{chosen(told, evidence.attempts, probe.default_lr):.3g}")
+    lr = float(f"{recommended(told, evidence.attempts, probe.default_lr):.3g}")
     low, high = (told.quantile(share) for share in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
     half = math.sqrt(told.lrs[1] / told.lrs[0]) if len(told.lrs) > 1 else 10**0.5
-    low, high = (
-        min(low, lr) / half,
-        max(high, lr) * half,
-    )  # the rates that were looked at are so far apart
+    low, high = min(low, lr) / half, max(high, lr) * half  # what was looked at is so far apart
     return Finding(
         lr=lr,
         low=float(f"{low:.3g}"),
@@ -76,16 +70,13 @@ def answer(probe: Probe, evidence: Evidence, cost: Cost, notes: Sequence[str] = 
 
 def _fallback(default_lr: float, evidence: Evidence) -> tuple[float, str]:
     """Return the usual rate, or a lower one where trainings failed there; and which it is."""
-    rose = evidence.untrained
-    if evidence.test.reading is not None:
-        rose += ROSE * evidence.test.reading.noise
-    failed = [each.lr for each in evidence.attempts if not each.loss <= rose]
-    lowest = min(failed, default=math.inf)
+    noise = 0.0 if evidence.test.reading is None else evidence.test.reading.noise
+    lowest = min(failed(evidence.attempts, evidence.untrained, noise), default=math.inf)
     if default_lr * NEAR < lowest:
         return default_lr, UNMEASURED
     below = [each.lr for each in evidence.attempts if each.lr < lowest]
     lr = max(below, default=lowest / NEAR)
-    which = "the highest that did not" if below else "below all that were tried"
+    which = "the highest below it that was tried" if below else "below all that were tried"
     return lr, (
         f"The usual rate of the optimizer is {default_lr:.3g}, but at {lowest:.3g} training "
         f"failed; {lr:.3g} is {which}."
@@ -125,8 +116,8 @@ def _refusal(probe: Probe, evidence: Evidence) -> str | None:
     if not (learned > needed):
         return (
             f"The {probe.metric} fell by {max(learned, 0):.2g}, which is not clearly more than "
-            f"noise (batches differ by {test.reading.noise:.2g}): no rate stands out in so short "
-            "a search."
+            f"noise (batches differ by {test.reading.noise:.2g}, so {needed:.2g} was needed): no "
+            "rate stands out in so short a search."
         )
     return None
 
@@ -147,9 +138,7 @@ def _curve(told: Forecast, share: float) -> Curve:
 def _gain(told: Forecast, lr: float, default_lr: float, untrained: float) -> float:
     """Return by what share of it the loss is expected to be less than at the usual rate."""
     usual = told.expected(default_lr)
-    if not math.isfinite(
-        usual
-    ):  # beyond what was tried: below it nothing is learned, above it fails
+    if not math.isfinite(usual):  # beyond what was looked at: nothing is learned, or it fails
         usual = untrained
     return float((usual - told.expected(lr)) / max(abs(usual), 1e-12))
 

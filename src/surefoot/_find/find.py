@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from surefoot._base import checks
 from surefoot._base.progress import ProgressOption, track
 from surefoot._engine import groups
-from surefoot._engine.loop_probe import KEPT, LoopProbe, first_module
+from surefoot._engine.loop_probe import KEPT, LoopProbe, check_train_step, first_module
 from surefoot._engine.plan import beta2
 from surefoot._engine.probe import Probe, compressed
 from surefoot._engine.snapshot import Snapshot, listed
@@ -20,14 +20,17 @@ from surefoot._engine.trial import Trial
 from surefoot._engine.trial_probe import TrialProbe
 from surefoot._engine.unlisted import Unlisted, schedulers
 from surefoot._find.answer import answer
-from surefoot._find.library import centre, known
-from surefoot._find.search import EFFORTS, Effort, search, trial_updates
+from surefoot._find.library import first_guess, known
+from surefoot._find.search import EFFORTS, SHORTEST, Effort, Evidence, search, trial_updates
 from surefoot.errors import InputError
 from surefoot.records import Cost, Finding
 from surefoot.schedules import Schedule
 from surefoot.schedules import schedule as read_schedule
 
 __all__ = ["find"]
+
+DEAR = 0.5
+"""Judging that costs as much as this share of a training is told."""
 
 DECAYS_BELOW = 0.2
 """A schedule that ends below this factor is one that decays."""
@@ -91,7 +94,7 @@ def find(
             update and returns its loss.
         optimizer: with a function: the optimizer that it steps; its groups keep their ratios.
         restore: with a function: all that it changes: models, GradScaler, schedulers, ….
-        steps: with a function: the budget of the real run in updates, ≥ 1.
+        steps: with a function: the budget of the real run in updates, ≥ 10 (a trial's own, too).
         validate: with a function: what to judge by, () or (model) → number, lower is better.
         effort: ``"quick"`` makes two or three trainings of an eighth of the budget, in all half a
             training; ``"thorough"`` three of these, two of a quarter and two whole ones, at most
@@ -126,17 +129,19 @@ def find(
     Reference:
         Smith, *Cyclical Learning Rates for Training Neural Networks*, 2017 (the range test).
     """
-    chosen = EFFORTS[checks.one_of("effort", effort, EFFORTS)]
+    gait = EFFORTS[checks.one_of("effort", effort, EFFORTS)]
     if isinstance(what, Trial):
         loop_only = {"optimizer": optimizer, "restore": restore, "steps": steps}
         _refuse_loop_arguments(**loop_only, validate=validate, per_group=per_group or None)
+        checks.count("the trial's steps", what.steps, least=SHORTEST)
         probe = TrialProbe(what)
         wanted = schedule if schedule is not None else what.schedule
-        plan = _resolved(wanted, what.steps, chosen, beta2=probe.beta2)
-        return _run(probe, chosen, plan, progress, _blind(probe))
+        plan = _resolved(wanted, what.steps, gait, beta2=probe.beta2)
+        return _run(probe, gait, plan, progress, _blind(probe))
     budget, things = _check_loop(what, optimizer, restore, steps)
+    checks.flag("per_group", per_group)
     loop = cast("Optimizer", optimizer)
-    plan = _resolved(schedule, budget, chosen, beta2=beta2(loop))
+    plan = _resolved(schedule, budget, gait, beta2=beta2(loop))
     ratios = groups.ratios(loop)
     with Snapshot([*things, loop, *schedulers(loop)]) as snapshot:
         unlisted = Unlisted(things, loop)
@@ -156,12 +161,12 @@ def find(
 
         together = probe_of(unlisted=unlisted)
         notes = [*_blind(together), _place(snapshot)]
-        found = _run(together, chosen, plan, progress, notes)
+        found = _run(together, gait, plan, progress, notes)
         lrs = tuple(found.lr * ratio for ratio in ratios)
-        found = replace(found, lrs=lrs)
+        found = replace(found, lrs=lrs, notes=(*found.notes, *_overwritten(together, plan)))
         if not per_group or len(lrs) == 1:
             return found
-        return _one_by_one(found, probe_of, lambda probe: _run(probe, chosen, plan, progress, ()))
+        return _one_by_one(found, probe_of, lambda probe: _run(probe, gait, plan, progress, ()))
 
 
 def _one_by_one(
@@ -179,11 +184,7 @@ def _one_by_one(
             notes.append(f"Group {group} keeps 0: it is not trained.")
             continue
         own = run(probe_of(group=group, others=tuple(lrs), usual=usual[group]))
-        cost = Cost(
-            cost.updates + own.cost.updates,
-            cost.seconds + own.cost.seconds,
-            cost.trainings + own.cost.trainings,
-        )
+        cost += own.cost
         if own.source == "default":
             notes.append(f"Group {group} keeps {lrs[group]:.3g}. {own.reason}")
             continue
@@ -199,6 +200,17 @@ def _blind(probe: Probe) -> list[str]:
     if probe.metric != "training loss":
         return []
     return ["Judged by the training loss, which cannot see over-fitting: give validate=…."]
+
+
+def _overwritten(probe: LoopProbe, plan: Schedule | None) -> list[str]:
+    """Return what to know where ``train_step`` steps a scheduler and no schedule was given."""
+    if not probe.rate_moved or plan is not None:
+        return []
+    said = (
+        "train_step changes the rate after optimizer.step(), as a scheduler does; the search put "
+        "its own in place, so the answer is for a constant rate: for yours, give it as schedule=…."
+    )
+    return [said]
 
 
 def _place(snapshot: Snapshot) -> str:
@@ -228,6 +240,7 @@ def _check_loop(
             "find needs a surefoot.Trial, or a function that does one whole update and returns "
             f"its loss; a {type(what).__name__} was given."
         )
+    check_train_step(what)
     if not isinstance(optimizer, Optimizer):
         raise InputError(
             f"optimizer must be the torch optimizer that train_step steps, not {optimizer!r:.60}."
@@ -237,7 +250,7 @@ def _check_loop(
         raise InputError(
             f"{missing} must be given: find(train_step, optimizer, restore=[model], steps=1000)."
         )
-    return checks.count("steps", steps, least=1), listed(restore)
+    return checks.count("steps", steps, least=SHORTEST), listed(restore)
 
 
 def _run(
@@ -264,11 +277,31 @@ def _run(
             effort,
             lambda lr, updates: compressed(schedule, probe.steps, updates, lr),
             known(kind),
-            lambda reading: centre(reading, probe.default_lr),
+            lambda reading: first_guess(reading, probe.default_lr),
             count,
         )
     seconds = time.perf_counter() - started
-    return answer(probe, evidence, Cost(made, seconds, made / probe.steps), notes)
+    cost = Cost(made, seconds, made / probe.steps, _passes(probe, evidence))
+    return answer(probe, evidence, cost, [*notes, *_dear(probe, cost)])
+
+
+def _passes(probe: Probe, evidence: Evidence) -> int:
+    """Return how often the validation set was gone through."""
+    if probe.metric == "training loss" or evidence.test.reading is None:
+        return 0
+    return 1 + sum(len(attempt.judged) for attempt in evidence.attempts)
+
+
+def _dear(probe: Probe, cost: Cost) -> list[str]:
+    """Return what to know where judging costs more than half a training."""
+    share = cost.passes * (probe.pass_cost or 0.0) / probe.steps
+    if share < DEAR:
+        return []
+    said = (
+        f"Judging cost about as much as {share:.1f} trainings, beside those counted: a pass over "
+        f"the validation set takes as long as {probe.pass_cost:.0f} updates; part of it would do."
+    )
+    return [said]
 
 
 def _resolved(

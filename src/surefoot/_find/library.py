@@ -10,7 +10,7 @@ import numpy as np
 from surefoot._curves.forecast import Known
 from surefoot._curves.range_reading import RangeReading
 
-__all__ = ["centre", "known"]
+__all__ = ["first_guess", "known"]
 
 BELOW_LOWEST = 10.0
 """The best constant rate lies about this factor below the rate of least loss in a range test, and
@@ -22,7 +22,7 @@ from where the range test expects it (least squares over the tuning workloads: t
 0.50 to 0.41 decades)."""
 
 
-def centre(reading: RangeReading, default_lr: float) -> float:
+def first_guess(reading: RangeReading, default_lr: float) -> float:
     """Return the constant rate that a range test expects to be best for the whole budget."""
     if not reading.clear:
         return default_lr

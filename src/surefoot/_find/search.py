@@ -15,13 +15,16 @@ from surefoot.records import Attempt, Curve
 
 __all__ = [
     "EFFORTS",
+    "SHORTEST",
     "Attempts",
     "Effort",
     "Evidence",
     "RangeTest",
+    "Start",
     "best_training",
-    "chosen",
+    "failed",
     "range_test",
+    "recommended",
     "search",
     "trial_updates",
 ]
@@ -31,6 +34,9 @@ LOWEST, HIGHEST = 1e-6, 10.0
 
 TEST = 0.12
 """Share of a training for the range test and its reference."""
+
+SHORTEST = 10
+"""Updates of a budget that can be searched, at least."""
 
 FEWEST = 12
 """Updates of the range test, at least."""
@@ -56,10 +62,16 @@ AROUND = 0.5
 """Decades: so far from the rate that is wanted a training may lie to go on in its stead, where a
 new one would cost too much."""
 
-LOWER = 10**0.5
-"""Where no training learned anything, the next is tried this factor below."""
+FURTHER = 10**0.5
+"""Where no training learned anything, the next is tried this factor beyond."""
 
-LOWER_AT_MOST = 6
+FURTHER_AT_MOST = 6
+
+ROSE = 4
+"""A training failed if it ended so many times the batch noise above the untrained loss."""
+
+NEARLY = 0.9
+"""A training that had this part of a share counts as one of that share."""
 
 ELSE = (0.75, 0.25)
 """The quantiles that are tried where the one that is wanted is known already."""
@@ -196,6 +208,24 @@ def range_test(probe: Probe, advance: Advance) -> RangeTest:
     return RangeTest(sweep, tuple(reference), shared[0] is not None, reading)
 
 
+@dataclass(frozen=True)
+class Start:
+    """What is known before the first training.
+
+    Args:
+        guess: the constant rate that is expected to be best.
+        untrained: what the model is judged by.
+        noise: standard deviation of the loss from batch to batch.
+        lowest_at: the rate at which the range test's loss was least; no higher one is tried where
+            nothing was learned.
+    """
+
+    guess: float
+    untrained: float
+    noise: float = 0.0
+    lowest_at: float = 0.0
+
+
 class Attempts:
     """The trainings of a search, one after another.
 
@@ -203,8 +233,7 @@ class Attempts:
         probe: what is trained.
         rates: (peak rate, updates) → the rate of each update.
         known: what trainings like it did.
-        centre: the constant rate that is expected to be best.
-        untrained: what the model is judged by at the start.
+        start: what is known before them.
         advance: told the updates made.
     """
 
@@ -213,15 +242,13 @@ class Attempts:
         probe: Probe,
         rates: Callable[[float, int], list[float]],
         known: Known,
-        centre: float,
-        untrained: float,
+        start: Start,
         advance: Advance,
     ) -> None:
         self._probe = probe
         self._rates = rates
         self._known = known
-        self._centre = centre
-        self._untrained = untrained
+        self._start = start
         self._advance = advance
         self._constant = len(set(rates(1.0, 8))) == 1
         self._made = 0
@@ -239,21 +266,21 @@ class Attempts:
             for attempt in self._ended
             for update, loss in zip(*attempt.judged, strict=True)
         ]
-        if not any(each.loss < self._untrained for each in seen):
+        if not any(each.loss < self._start.untrained for each in seen):
             return None
-        return forecast(self._known, seen, self._untrained, self._centre)
+        return forecast(self._known, seen, self._start.untrained, self._start.guess)
 
     def run(self, effort: Effort) -> None:
-        """Train around the centre, lower where nothing is learned, then where the best may lie."""
+        """Train around the guess, further off where nothing is learned, then at the best."""
         for power in (np.arange(effort.first) - (effort.first - 1) / 2).tolist():
-            self._train(self._centre * UP * SPACING**power, FIRST)
+            self._train(self._start.guess * UP * SPACING**power, FIRST)
         steps = self._probe.steps
         most, short = effort.most_trained(steps), trial_updates(FIRST, steps)
-        for _ in range(LOWER_AT_MOST):
-            learned = any(each.loss < self._untrained for each in self._ended)
+        for _ in range(FURTHER_AT_MOST):
+            learned = any(each.loss < self._start.untrained for each in self._ended)
             if learned or self._made + short > most:
                 break
-            self._train(min(each.lr for each in self._ended) / LOWER, FIRST)
+            self._train(self._further(), FIRST)
         for quantile, share in effort.further if self._constant else effort.anew:
             told = self.forecast()
             if told is None:
@@ -265,6 +292,18 @@ class Attempts:
                     self._train(lr, reach)
                     break
 
+    def _further(self) -> float:
+        """Return a rate beyond those that learned nothing: above them, if that may be too little.
+
+        It may where the highest did not fail and the range test's loss was least further up.
+        """
+        lrs = [each.lr for each in self._ended]
+        above = max(lrs) * FURTHER
+        low = above <= self._start.lowest_at and not failed(
+            self._ended, self._start.untrained, self._start.noise
+        )
+        return above if low else min(lrs) / FURTHER
+
     def _on(self, told: Forecast, quantile: float, share: float) -> Iterator[tuple[float, float]]:
         """Yield what to train in order of preference: the rate, or what is near and can go on."""
         (wanted,) = ranks.first([told.quantile(quantile)])
@@ -275,7 +314,7 @@ class Attempts:
         for lr in able:
             had = self._probe.updates_of(lr) / self._probe.steps
             if had < 1 and abs(math.log10(lr / wanted)) < AROUND:
-                yield lr, share if had < 0.9 * share else min(1.0, 2 * had)
+                yield lr, share if had < NEARLY * share else min(1.0, 2 * had)
 
     def _anew(self, told: Forecast, quantile: float, share: float) -> Iterator[tuple[float, float]]:
         """Yield the rate, or another where one so near was trained as long."""
@@ -328,7 +367,12 @@ def best_training(attempts: Sequence[Attempt]) -> Attempt:
     return min((each for each in attempts if each.updates == longest), key=lambda each: each.loss)
 
 
-def chosen(told: Forecast, attempts: Sequence[Attempt], usual: float) -> float:
+def failed(attempts: Sequence[Attempt], untrained: float, noise: float) -> list[float]:
+    """Return the rates of those whose loss rose clearly, or is not finite."""
+    return [each.lr for each in attempts if not each.loss <= untrained + ROSE * noise]
+
+
+def recommended(told: Forecast, attempts: Sequence[Attempt], usual: float) -> float:
     """Return the rate of least expected regret near the best training, or the usual one nearby."""
     lr = told.best(best_training(attempts).lr, TRUSTED)
     near = abs(math.log10(usual / lr)) < USUAL
@@ -341,7 +385,7 @@ def search(
     effort: Effort,
     rates: Callable[[float, int], list[float]],
     known: Known,
-    centre: Callable[[RangeReading], float],
+    guess: Callable[[RangeReading], float],
     advance: Advance,
 ) -> Evidence:
     """Run the range test and the trainings.
@@ -351,7 +395,7 @@ def search(
         effort: how much to spend.
         rates: (peak rate, updates) → the rate of each update of a training through the schedule.
         known: what trainings like it did.
-        centre: the constant rate that a range test's reading expects to be best.
+        guess: the constant rate that a range test's reading expects to be best.
         advance: told the updates made.
     """
     test = range_test(probe, advance)
@@ -361,7 +405,9 @@ def search(
     untrained = window(test.reference) if judged is None else judged
     if not math.isfinite(untrained):
         return Evidence(test, untrained, (), None)
-    attempts = Attempts(probe, rates, known, centre(test.reading), untrained, advance)
+    reading = test.reading
+    start = Start(guess(reading), untrained, reading.noise, reading.lowest_at)
+    attempts = Attempts(probe, rates, known, start, advance)
     attempts.run(effort)
     return Evidence(test, untrained, attempts.all, attempts.forecast())
 

@@ -206,11 +206,7 @@ class _Done:
             names=self.names,
             cells=tuple(self.cells),
             reason="",
-            cost=Cost(
-                updates=sum(one.cost.updates for one in found),
-                seconds=sum(one.cost.seconds for one in found),
-                trainings=sum(one.cost.trainings for one in found),
-            ),
+            cost=sum((one.cost for one in found), Cost(0, 0.0, 0.0)),
             name=_common_name([trial.name for trial in self.trials]),
             metric=metrics.pop() if len(metrics) == 1 else "loss",
             failures=tuple(self.failures),

@@ -35,7 +35,8 @@ class Finding(Record):
     Args:
         lr: the recommended learning rate: what to give to the trial's optimizer function; in a
             loop, the first parameter group's, to which the others keep their ratio.
-        low, high: an interval meant to hold the best rate in 90 % of searches.
+        low, high: an interval meant to hold the best rate in 90 % of searches; on workloads that
+            chose nothing it did in 81 % (quick) and 88 % (thorough).
         source: ``"measured"``, or ``"default"`` when the evidence was too thin to recommend
             anything but the usual rate of this optimizer.
         reason: one sentence.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from surefoot._base.checks import count, fraction, number, one_of
+from surefoot._base.checks import count, flag, fraction, number, one_of
 from surefoot.errors import InputError
 from surefoot.schedules import _checks
 from surefoot.schedules._controller import Controller, State, at_least_one
@@ -95,7 +95,7 @@ class Plateau(Controller):
             factor=_inside,
             patience=lambda name, value: count(name, value, least=1),
             threshold=_checks.factor,
-            relative=_flag,
+            relative=flag,
             mode=lambda name, value: one_of(name, value, ("min", "max")),
             smoothing=_below_one,
             cooldown=count,
@@ -258,12 +258,6 @@ def _below_one(name: str, value: Any) -> float:
     if result == 1:
         raise InputError(f"{name} must lie in [0, 1), not {value!r}: at 1 nothing would be seen.")
     return result
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, not {value!r:.60}.")
-    return value
 
 
 plateau = Plateau
