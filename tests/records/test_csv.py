@@ -90,6 +90,15 @@ def test_what_is_left_out_is_noted(tmp_path):
     )
 
 
+def test_cells_that_say_there_is_no_number_are_passed_over(tmp_path):
+    text = "step,loss,validation_loss\n0,1,None\n1,N/A,2\n2,3,-\n3,nan,null\n"
+    log = log_of(tmp_path, text)
+    assert log["validation_loss"] == Curve([1], [2])
+    assert log["loss"].steps.tolist() == [0, 2, 3]
+    assert math.isnan(log["loss"].values[-1])
+    assert not log.notes
+
+
 def test_names_that_occur_again_are_numbered(tmp_path):
     log = log_of(tmp_path, "step,loss,loss,loss-2,,\n0,1,2,3,4,5\n")
     values = {name: curve.values[0] for name, curve in log.curves.items()}

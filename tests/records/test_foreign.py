@@ -238,6 +238,78 @@ def test_a_file_with_too_many_names_is_refused(tmp_path):
         read(tmp_path / "a.jsonl")
 
 
+def test_a_summary_of_a_training_is_no_run(tmp_path):
+    file = tmp_path / "all_results.json"
+    file.write_text(json.dumps({"epoch": 3.0, "train_loss": 0.4, "train_runtime": 12.5}))
+    with pytest.raises(LogError, match=r"a summary .* Give the trainer_state.json"):
+        read(file)
+
+
+def test_the_time_that_a_whole_training_took_is_no_time_of_day(tmp_path):
+    rows = [{"loss": loss, "step": n, "epoch": n / 4} for n, loss in enumerate(LOSSES, 1)]
+    rows.append({"train_runtime": 12.5, "train_loss": 1.7, "step": 4, "epoch": 1.0})
+    file = tmp_path / "trainer_state.json"
+    file.write_text(json.dumps({"log_history": rows, "global_step": 4}))
+    log = read(file)
+    assert "wall_time" not in log
+    assert log["loss"].values.tolist() == LOSSES
+
+
+# Batches counted in each epoch
+
+
+def batches(lengths, *, epochs):
+    """Return rows of a log whose step begins anew in each epoch."""
+    values = iter(range(1000))
+    return [
+        {"batch": batch, "loss": float(next(values)), **({"epoch": epoch} if epochs else {})}
+        for epoch, length in enumerate(lengths)
+        for batch in range(length)
+    ]
+
+
+def write_rows(file, rows):
+    if file.suffix == ".csv":
+        header = ",".join(rows[0])
+        lines = [",".join(str(value) for value in row.values()) for row in rows]
+    else:
+        header, lines = "", [json.dumps(row) for row in rows]
+    file.write_text("\n".join([*([header] if header else []), *lines]) + "\n")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+@pytest.mark.parametrize(
+    ("lengths", "epochs", "counted_on"),
+    [
+        ([30, 30, 30], True, True),
+        ([30, 28], True, True),
+        ([30, 30, 12], False, True),
+        ([30, 30], False, False),  # a training that was begun again
+        ([30, 20, 25], False, False),
+    ],
+)
+def test_steps_that_begin_anew_in_each_epoch_are_counted_on(
+    name, lengths, epochs, counted_on, tmp_path
+):
+    write_rows(tmp_path / name, batches(lengths, epochs=epochs))
+    log = read(tmp_path / name)
+    losses = [float(value) for value in range(sum(lengths))]
+    if counted_on:
+        assert log["loss"].to_dict() == {"steps": list(range(sum(lengths))), "values": losses}
+        assert any("they were counted on" in note for note in log.notes)
+    else:
+        assert log["loss"].values.tolist() == losses[-lengths[-1] :]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_many_rows_in_each_epoch_are_counted_where_nothing_else_is(name, tmp_path):
+    rows = [{"epoch": n // 10, "loss": float(n)} for n in range(30)]
+    write_rows(tmp_path / name, rows)
+    log = read(tmp_path / name)
+    assert (log.unit, log["loss"].steps.tolist()) == ("row", list(range(30)))
+    assert log["epoch"].values.tolist() == [n // 10 for n in range(30)]
+
+
 # MLflow
 
 
@@ -259,6 +331,7 @@ def test_an_mlflow_run_is_read(tmp_path):
     log = read(run)
     assert log["loss"].to_dict() == {"steps": [0, 10, 20, 30], "values": LOSSES}
     assert math.isnan(log["lr"].values[1])
+    assert log["wall_time"].values.tolist() == [1.7e9] * 4
     assert (log.tags["run_name"], log.tags["lr"]) == ("my run", "0.1")
     assert find_runs(tmp_path) == (run,)
 
@@ -323,6 +396,8 @@ def test_names_that_were_not_recorded_are_told_with_the_nearest(tmp_path):
         InputError, match="no 'objective' to be taken as 'loss'; there is 'objective v"
     ):
         read(file, names={"loss": "objective"})
+    with pytest.raises(InputError, match="'los' is no curve; did you mean 'loss'"):
+        read(file, names={"los": "objective value"})
 
 
 # Whatever stands in a file, it is read or refused

@@ -10,7 +10,7 @@ from typing import cast
 from surefoot.errors import InputError, LogError
 from surefoot.records._lazy import LazyCurves
 from surefoot.records._store import DATABASE
-from surefoot.records._tags import canonical_names
+from surefoot.records._tags import CANONICAL, canonical_names
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
 from surefoot.records.readers._csv import is_csv_log, looks_like_csv, read_csv
@@ -68,7 +68,7 @@ def read(
 
     Raises:
         LogError: there is nothing, it is of no known kind, or it is damaged.
-        InputError: ``names`` holds a name that was not recorded.
+        InputError: ``names`` holds a name that was not recorded, or misspells a canonical one.
 
     Example:
         >>> import tempfile
@@ -123,6 +123,9 @@ def find_runs(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 def _mapped(names: Mapping[str, str], curves: Mapping[str, Curve]) -> dict[str, str]:
     """Return ``names`` if these were recorded."""
     for canonical, recorded in names.items():
+        meant = difflib.get_close_matches(str(canonical), CANONICAL, n=1, cutoff=0.85)
+        if meant and canonical not in CANONICAL:
+            raise InputError(f"names: {canonical!r:.60} is no curve; did you mean {meant[0]!r}?")
         if recorded not in curves:
             near = difflib.get_close_matches(str(recorded), curves, n=3, cutoff=0.3)
             listed = ", ".join(repr(each)[:60] for each in (near or list(curves)[:10]))

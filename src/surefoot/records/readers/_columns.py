@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surefoot.errors import LogError
-from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
-from surefoot.records.readers._steps import EPOCH, plain, step_name, told_apart
+from surefoot.records.readers._steps import curves_of, step_name
 
 __all__ = ["Columns"]
 
@@ -56,12 +55,14 @@ class Columns:
         if step is not None:
             rows, numbers = self._columns.pop(step)
             steps = self._filled(np.array(rows), np.array(numbers), notes)
-        curves = {name: self._curve(name, steps, notes) for name in self._columns}
-        curves = {name: curve for name, curve in curves.items() if len(curve)}
+        columns = {
+            name: (np.array(rows), np.array(numbers))
+            for name, (rows, numbers) in self._columns.items()
+        }
+        curves, unit = curves_of(columns, steps, step, notes)
         if not curves:
             raise LogError(f"{self._source} holds no numbers beside the step.")
-        found = told_apart(curves, notes)
-        return Parts(found, {**tags, **_unit(step, notes)}, notes)
+        return Parts(curves, {**tags, **unit}, notes)
 
     def _filled(
         self, rows: NDArray[np.int64], numbers: NDArray[np.float64], notes: list[str]
@@ -107,23 +108,3 @@ class Columns:
             return
         rows.append(self._rows)
         numbers.append(number)
-
-    def _curve(self, name: str, steps: NDArray[np.float64], notes: list[str]) -> Curve:
-        rows, numbers = self._columns[name]
-        at = steps[rows]
-        there = np.isfinite(at)
-        lost = len(there) - int(there.sum())
-        if lost:
-            notes.append(f"{name!r:.60}: {lost} values without a step were left out.")
-        return Curve(at[there], np.array(numbers)[there])
-
-
-def _unit(step: str | None, notes: list[str]) -> dict[str, str]:
-    """Return what the steps count, where that is not updates."""
-    if step is None:
-        notes.append("Nothing is called step: the rows were counted from 0.")
-        return {"step_unit": "row"}
-    if plain(step) == EPOCH:
-        notes.append("The only step is the epoch.")
-        return {"step_unit": EPOCH}
-    return {}

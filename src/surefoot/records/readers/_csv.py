@@ -9,17 +9,20 @@ from itertools import count
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from surefoot.errors import LogError
 from surefoot.records._tags import canonical_names
-from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
-from surefoot.records.readers._steps import EPOCH, plain, step_name, told_apart
+from surefoot.records.readers._steps import Column, curves_of, step_name
 
 __all__ = ["is_csv_log", "looks_like_csv", "read_csv"]
 
 _DELIMITERS = ",;\t"
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SUFFIXES = {".csv", ".tsv"}
+_MISSING = {"", "none", "null", "na", "n/a", "<na>", "-", "--"}
+"""What a cell without a number may hold."""
 
 
 def looks_like_csv(file: Path, head: bytes) -> bool:
@@ -83,21 +86,21 @@ class _Column:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.steps = array("d")
+        self.rows = array("q")
         self.values = array("d")
         self.text: str | None = None
 
-    def take(self, step: float, cell: str) -> None:
+    def take(self, row: int, cell: str) -> None:
         """Add one cell; an empty one is passed over."""
         try:
             value = float(cell)
         except ValueError:
-            if cell and not cell.isspace():
+            if cell.strip().lower() not in _MISSING:
                 self.text = cell
             return
         if "_" in cell:  # Python reads 1_000 as a number, nobody else does
             self.text = cell
-        self.steps.append(step)
+        self.rows.append(row)
         self.values.append(value)
 
 
@@ -110,7 +113,7 @@ def _read(file: Path, lines: _Lines) -> Parts:
     live = [(at, column) for at, column in enumerate(columns) if at != step_at]
     notes: list[str] = []
     without_step = 0
-    row_number = count()
+    steps = array("d")
     for row in csv.reader(text, delimiter=delimiter, strict=True):
         if not any(row):
             continue
@@ -122,60 +125,49 @@ def _read(file: Path, lines: _Lines) -> Parts:
                 f"{file} line {lines.number} has {len(row)} cells, the header has {len(header)}. "
                 "Mend that line; cells that hold the delimiter need quotes."
             )
-        step = next(row_number) if step_at is None else _step(file, lines, row[step_at])
+        number = len(steps)
+        step = number if step_at is None else _step(file, lines, row[step_at])
         if step is None:
             without_step += 1
             continue
+        steps.append(step)
         for at, column in live:
             if column.text is None:
-                column.take(step, row[at])
+                column.take(number, row[at])
     if without_step:
         notes.append(f"Lines without a step were left out: {without_step}.")
-    return _parts(file, header, step_at, [column for _, column in live], notes)
-
-
-def _parts(
-    file: Path, header: list[str], step_at: int | None, columns: list[_Column], notes: list[str]
-) -> Parts:
-    """Turn the columns into curves, and say what was left out."""
-    notes += [
-        f"The column {column.name!r} is left out: it holds text, such as {column.text!r:.40}."
-        for column in columns
-        if column.text is not None
-    ]
-    curves = told_apart(_exported(columns, notes), notes)
-    if not curves and any(column.text is not None for column in columns):
+    columns = _exported([column for _, column in live], notes)
+    curves, tags = curves_of(columns, np.array(steps), called, notes)
+    texts = [column for _, column in live if column.text is not None]
+    if not curves and texts:
         raise LogError(
             f"{file} has no column of numbers beside the step: {', '.join(header)[:200]}. Give a "
             "CSV with a header and one column for each quantity."
         )
-    tags: dict[str, str] = {}
-    if step_at is None:
-        notes.append("No column is called step: the rows were counted from 0.")
-        tags["step_unit"] = "row"
-    elif plain(header[step_at]) == EPOCH:
-        notes.append("The only step column is the epoch.")
-        tags["step_unit"] = EPOCH
+    notes += [
+        f"The column {column.name!r} is left out: it holds text, such as {column.text!r:.40}."
+        for column in texts
+    ]
     return Parts(curves, dict(tags), notes)
 
 
-def _exported(columns: list[_Column], notes: list[str]) -> dict[str, Curve]:
-    """Return the curves of the columns; W&B exports ``run - metric`` and its extremes."""
+def _exported(columns: list[_Column], notes: list[str]) -> dict[str, Column]:
+    """Return the columns of numbers; W&B exports ``run - metric`` and its extremes."""
     names = {column.name for column in columns}
-    curves = {
-        column.name: Curve(column.steps, column.values)
+    kept = {
+        column.name: (np.array(column.rows), np.array(column.values))
         for column in columns
         if column.text is None
         and column.values
         and not (column.name.endswith(("__MIN", "__MAX")) and column.name[:-5] in names)
     }
-    runs = list(dict.fromkeys(name.rpartition(" - ")[0] for name in curves if " - " in name))
+    runs = list(dict.fromkeys(name.rpartition(" - ")[0] for name in kept if " - " in name))
     if len(runs) > 1:
         notes.append(
             f"The columns are those of {len(runs)} runs ({', '.join(runs)[:200]}): of names that "
             "mean the same the first one counts. Export one run, or choose its columns by name."
         )
-    return curves
+    return kept
 
 
 def _header(file: Path, line: str) -> tuple[str, list[str]]:

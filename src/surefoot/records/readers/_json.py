@@ -8,6 +8,7 @@ from typing import Any, cast
 from surefoot.errors import LogError
 from surefoot.records.readers import Parts
 from surefoot.records.readers._columns import Columns
+from surefoot.records.readers._steps import plain
 
 __all__ = ["is_json_log", "looks_like_json", "read_json", "read_trainer_state"]
 
@@ -22,6 +23,8 @@ _FACTS = (
     "best_metric", "epoch", "eval_steps", "global_step", "logging_steps", "max_steps",
     "num_train_epochs", "save_steps", "train_batch_size",
 )  # fmt: skip
+_TOTALS = {"train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos",
+           "eval_runtime", "eval_samples_per_second"}  # fmt: skip
 _ALLOWED = (
     'one object per line, a Keras History such as {"loss": [2.3, 1.9]}, or a trainer_state.json'
 )
@@ -67,6 +70,11 @@ def read_json(file: Path) -> Parts:
         return _read_history(file, history)
     if isinstance(document, list):
         return _read_rows(file, iter(cast("list[Any]", document)))
+    if any(plain(name) in _TOTALS for name in cast("dict[str, Any]", document)):
+        raise LogError(
+            f"{file} is a summary of a whole training, not its course. Give the trainer_state.json "
+            "of the same run, or the folder."
+        )
     if any(map(_is_number, cast("dict[str, Any]", document).values())):
         return _read_rows(file, iter([document]))
     raise LogError(f"{file} is JSON, but no log: give {_ALLOWED}.")

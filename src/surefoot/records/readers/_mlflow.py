@@ -11,7 +11,7 @@ import numpy as np
 from surefoot.errors import LogError
 from surefoot.records.curve import Curve
 from surefoot.records.readers import Parts
-from surefoot.records.readers._steps import restarted
+from surefoot.records.readers._steps import TIME, restarted
 
 __all__ = ["is_mlflow_run", "read_mlflow"]
 
@@ -36,13 +36,18 @@ def read_mlflow(folder: Path) -> Parts:
     """
     notes: list[str] = []
     curves: dict[str, Curve] = {}
+    times = Curve([], [])
     without_steps = 0
     for name, file in _files(folder / _METRICS, "", _DEPTH):
         if len(curves) >= _MOST:
             raise LogError(f"{folder} has more than {_MOST:,} metrics: it is no run of a training.")
-        curve, bare = _metric(file, notes)
+        curve, when, bare = _metric(file, notes)
         without_steps += bare
         curves[name] = restarted(name, curve, notes)
+        times = when if len(when) > len(times) else times
+    every = without_steps == len(curves)
+    if len(times):
+        curves.setdefault(TIME, restarted(TIME, times, []))
     curves = {name: curve for name, curve in curves.items() if len(curve)}
     if not curves:
         raise LogError(f"{folder} is an MLflow run without metrics.")
@@ -50,7 +55,7 @@ def read_mlflow(folder: Path) -> Parts:
     name = _run_name(folder)
     if name:
         tags["run_name"] = name
-    if without_steps == len(curves):
+    if every:
         notes.append("Every step is 0: the values were counted from 0.")
         tags["step_unit"] = "row"
     return Parts(curves, tags, notes)
@@ -65,26 +70,29 @@ def _files(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, Path]]:
                 yield from _files(Path(entry.path), f"{prefix}{entry.name}/", depth - 1)
 
 
-def _metric(file: Path, notes: list[str]) -> tuple[Curve, bool]:
-    """Return the values of one metric, and whether they were logged without steps."""
-    steps, values, cut = array("d"), array("d"), 0
+def _metric(file: Path, notes: list[str]) -> tuple[Curve, Curve, bool]:
+    """Return the values of one metric, their times, s, and whether they came without steps."""
+    steps, values, times, cut = array("d"), array("d"), array("d"), 0
     with file.open(encoding="utf-8", errors="replace") as stream:
         while line := stream.readline(1000):
             cells = line.split()
             try:
                 value = float(cells[1])
                 step = float(int(cells[2])) if len(cells) > 2 else 0.0
+                time = int(cells[0]) / 1000  # they are in ms
             except (ValueError, IndexError, OverflowError):
                 cut += bool(cells)
                 continue
             steps.append(step)
             values.append(value)
+            times.append(time)
     if cut and not values:
         raise LogError(f"{file} is no metric of MLflow: a line is a time, a value and a step.")
     if cut:
         notes.append(f"{file.name}: {cut} line{'s' if cut > 1 else ''} left out: no metric.")
     bare = len(steps) > 1 and not np.any(np.frombuffer(steps))
-    return Curve(np.arange(len(values)) if bare else steps, values), bare
+    at = np.arange(len(values)) if bare else steps
+    return Curve(at, values), Curve(at, times), bare
 
 
 def _parameters(folder: Path) -> Iterator[tuple[str, str]]:
