@@ -96,12 +96,14 @@ def _counted_on(
         [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     """
     back = np.flatnonzero(np.diff(steps) < 0) + 1
-    starts = np.array([0, *back])
+    starts = np.concatenate([[0], back])
     if not len(back) or not np.all(steps[back] == steps[0]):
         return steps
-    lengths = np.diff([*starts, len(steps)])
+    lengths = np.diff(np.concatenate([starts, [len(steps)]]))
     if epochs is None:
-        anew = len(starts) > 2 and len(set(lengths[:-1])) == 1 and lengths[-1] <= lengths[0]
+        anew = len(starts) > 2 and bool(
+            np.all(lengths[:-1] == lengths[0]) and lengths[-1] <= lengths[0]
+        )
     else:
         rows, numbers = epochs
         at = np.searchsorted(rows, starts)
