@@ -81,7 +81,7 @@ def curves_of(
 def _stands(steps: NDArray[np.float64]) -> bool:
     """Return whether most steps are the one before."""
     same = np.count_nonzero(steps[1:] == steps[:-1])
-    return same > 0.5 * max(len(steps) - 1, 2)
+    return bool(same > 0.5 * max(len(steps) - 1, 2))
 
 
 def _counted_on(
