@@ -8,6 +8,7 @@ import json
 import random
 import resource
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -85,6 +86,7 @@ def own(rows):
 
 def samples(folder):
     """Return real files by what they are called."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from tests.records.test_foreign import files
 
     found = dict(files())
