@@ -1,5 +1,6 @@
 """The same values where people already look."""
 
+import math
 import sys
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 import surefoot as sf
 from surefoot import InputError
+from surefoot._watch.live import _Means
 from surefoot.errors import MissingExtraError
 from tests.exact import training, update
 
@@ -105,3 +107,13 @@ def test_the_latest_values_are_shown_live_on_standard_error(tmp_path, capsys):
         assert name in shown
     assert f"{sf.read(tmp_path / 'run')['loss'].values[-1]:.4g}" in shown
     assert any(bar in shown for bar in "▁▂▃▄▅▆▇█")
+
+
+def test_a_rate_that_stays_is_a_level_line():
+    curve = _Means()
+    for _ in range(400):
+        curve.add(3e-3)
+    assert set(curve.line()) == {"▁"}
+    curve.add(math.nan)
+    assert math.isnan(curve.last)
+    assert set(curve.line()) == {"▁"}

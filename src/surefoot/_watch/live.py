@@ -13,6 +13,7 @@ SECONDS = 0.5
 
 WIDTH = 40
 BARS = "▁▂▃▄▅▆▇█"
+RESOLUTION = 1e-9
 SHOWN = ("loss", "validation_loss", "lr", "grad_norm", "update_ratio", "alpha", "loss_z", "seconds")
 FEW = ("non_finite", "skipped")
 
@@ -109,7 +110,6 @@ class _Means:
         if min(shown) > 0 and max(shown) > 10 * min(shown):
             shown = [math.log(value) for value in shown]
         least, span = min(shown), max(shown) - min(shown)
-        return "".join(
-            BARS[round((value - least) / span * (len(BARS) - 1)) if span > 0 else 0]
-            for value in shown
-        )
+        if span <= RESOLUTION * max(map(abs, shown)):  # the same, but for the rounding of means
+            return BARS[0] * len(shown)
+        return "".join(BARS[round((value - least) / span * (len(BARS) - 1))] for value in shown)
