@@ -63,6 +63,7 @@ class ScheduleTextError(InputError):
     """
 
     def __init__(self, message: str, text: str, position: int) -> None:
+        self.message = message
         self.text = text
         self.position = position
         start = text.rfind("\n", 0, position) + 1
@@ -91,3 +92,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, result: Any = None) -> None:
         self.result = result
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[type["ScheduleTextError"], tuple[str, str, int]]:
+        """Pickle what it was made of: it comes out of worker processes."""
+        return type(self), (self.message, self.text, self.position)

@@ -1,6 +1,7 @@
 """Bad arguments, texts and documents: refused, with the place and what is allowed."""
 
 import json
+import pickle
 
 import pytest
 from hypothesis import given
@@ -257,3 +258,11 @@ def test_json_is_plain_data():
     assert document["parts"][0] == {
         "type": "warmup", "duration": "5%", "start": 0.0, "shape": "linear",
     }  # fmt: skip
+
+
+def test_a_mistake_comes_out_of_a_worker_process_as_it_was():
+    with pytest.raises(ScheduleTextError) as caught:
+        schedule("cosin()")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert (again.text, again.position) == ("cosin()", caught.value.position)
