@@ -72,6 +72,10 @@ class ScheduleTextError(InputError):
         cut = max(0, column - 60)  # of a long line, the part around the place
         super().__init__(f"{message}\n  {line[cut : column + 40]}\n  {' ' * (column - cut)}^")
 
+    def __reduce__(self) -> tuple[type["ScheduleTextError"], tuple[str, str, int]]:
+        """Pickle what it was made of: it comes out of worker processes."""
+        return type(self), (self.message, self.text, self.position)
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended a sweep before all of its members had finished.
@@ -92,7 +96,3 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, result: Any = None) -> None:
         self.result = result
         super().__init__(message)
-
-    def __reduce__(self) -> tuple[type["ScheduleTextError"], tuple[str, str, int]]:
-        """Pickle what it was made of: it comes out of worker processes."""
-        return type(self), (self.message, self.text, self.position)
