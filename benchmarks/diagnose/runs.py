@@ -160,7 +160,8 @@ class Altered:
             y[hit] = y[hit].roll(1, 0)
             return x, y
         if data == "changed" and number >= start:
-            return (x.roll(1, -1), y)
+            numbers = y.is_floating_point() and not x.is_floating_point()  # of users and items
+            return (x, -y) if numbers else (x.roll(1, -1), y)
         return batch
 
 
